@@ -1,0 +1,358 @@
+//! The messages of `/nearcast/tracker/1`: one request, one answer.
+//!
+//! A node is known by the peer id its connection proves and by the address the tracker observes (R1);
+//! neither is in a message. Every node has one lease, and all it holds lives and dies with it.
+
+use minicbor::{Decode, Encode};
+use multiaddr::Multiaddr;
+
+use crate::{Group, PeerAddress, PeerId, ResourceId, Role, Token, wire};
+
+/// The libp2p name of the protocol.
+pub const PROTOCOL: &str = "/nearcast/tracker/1";
+/// The most resources a node registers.
+pub const MAX_HOLDINGS: usize = 1500;
+/// The most peers in a [`PeerList`].
+pub const MAX_PEERS: usize = 200;
+/// The most URLs a publisher claims in one message, and the most links in an answer.
+pub const MAX_CLAIMS: usize = 16;
+
+/// What a node asks of the tracker.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Request {
+    /// Here I am, and this is all I hold (R1). Replaces what was registered before.
+    #[n(0)]
+    Register(#[n(0)] Registration),
+    /// I am still here; this has changed and this was received.
+    #[n(1)]
+    Renew(#[n(0)] Renewal),
+    /// I am leaving.
+    #[n(2)]
+    Withdraw,
+    /// Who holds this (R2, R3)?
+    #[n(3)]
+    Find(#[n(0)] Find),
+    /// How many hold this (R7 b)?
+    #[n(4)]
+    Count(#[n(0)] ResourceId),
+    /// What link stands for this URL (R6)?
+    #[n(5)]
+    Resolve {
+        /// The `http(s)` URL a person opened.
+        #[n(0)]
+        #[cbor(with = "wire::text")]
+        url: String,
+    },
+    /// These URLs of mine stand for these links; holds while my lease does.
+    #[n(6)]
+    Claim(
+        #[n(0)]
+        #[cbor(encode_with = "wire::list::encode::<MAX_CLAIMS, _, _, _>")]
+        #[cbor(decode_with = "wire::list::decode::<MAX_CLAIMS, _, _>")]
+        Vec<Claim>,
+    ),
+}
+
+/// What the tracker answers.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Answer {
+    /// Registered or renewed.
+    #[n(0)]
+    Leased(#[n(0)] Lease),
+    /// The tracker doesn't know this node (it restarted, or the lease ran out): register anew.
+    #[n(1)]
+    Unknown,
+    /// Gone, as asked.
+    #[n(2)]
+    Withdrawn,
+    /// The peer list.
+    #[n(3)]
+    Found(#[n(0)] PeerList),
+    /// The count.
+    #[n(4)]
+    Counted(#[n(0)] Counts),
+    /// The links that publishers claim for a URL; to be believed only if the URL's origin confirms one.
+    #[n(5)]
+    Resolved(
+        #[n(0)]
+        #[cbor(encode_with = "wire::list::encode::<MAX_CLAIMS, _, _, _>")]
+        #[cbor(decode_with = "wire::list::decode::<MAX_CLAIMS, _, _>")]
+        Vec<Text>,
+    ),
+    /// Not now, or not at all.
+    #[n(6)]
+    Refused {
+        /// Why, in a sentence for a person.
+        #[n(0)]
+        #[cbor(with = "wire::text")]
+        reason: String,
+        /// When asking again makes sense, in ms; 0 if never.
+        #[n(1)]
+        retry_after_ms: u32,
+    },
+    /// The URLs are noted.
+    #[n(7)]
+    Claimed,
+}
+
+/// A text of at most [`wire::MAX_TEXT`] bytes in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Text(
+    #[n(0)]
+    #[cbor(with = "wire::text")]
+    pub String,
+);
+
+/// A URL that stands for a link.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Claim {
+    /// The URL a viewer may open.
+    #[n(0)]
+    #[cbor(with = "wire::text")]
+    pub url: String,
+    /// The `nearcast:` link it stands for.
+    #[n(1)]
+    #[cbor(with = "wire::text")]
+    pub link: String,
+}
+
+/// All a node says of itself (R1).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Registration {
+    /// The program and its version, such as `nearcast/0.1.0`.
+    #[n(0)]
+    #[cbor(with = "wire::text")]
+    pub version: String,
+    /// What the node is there for.
+    #[n(1)]
+    pub role: Role,
+    /// The port it listens on for TCP; 0 if it doesn't.
+    #[n(2)]
+    pub tcp_port: u16,
+    /// The port it listens on for QUIC; 0 if it doesn't.
+    #[n(3)]
+    pub quic_port: u16,
+    /// How it is reached, as far as it knows.
+    #[n(4)]
+    pub reach: Reach,
+    /// What it is connected by, as far as it knows.
+    #[n(5)]
+    pub medium: Medium,
+    /// Its addresses on the local network, given only to nodes behind the same public address.
+    #[n(6)]
+    #[cbor(with = "wire::addresses")]
+    pub local: Vec<Multiaddr>,
+    /// What it can upload, complete or partial.
+    #[n(7)]
+    #[cbor(encode_with = "wire::list::encode::<MAX_HOLDINGS, _, _, _>")]
+    #[cbor(decode_with = "wire::list::decode::<MAX_HOLDINGS, _, _>")]
+    pub holdings: Vec<Holding>,
+    /// Upload it could still give, in bit/s.
+    #[n(8)]
+    pub spare_upload: u64,
+}
+
+/// How a node is reached from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Reach {
+    /// Nobody knows yet.
+    #[default]
+    #[n(0)]
+    Unknown,
+    /// Anyone can dial it.
+    #[n(1)]
+    Public,
+    /// It sits behind address translation.
+    #[n(2)]
+    Nat,
+    /// Only through a relay.
+    #[n(3)]
+    Relayed,
+}
+
+/// What a node is connected by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Medium {
+    /// Nobody knows.
+    #[default]
+    #[n(0)]
+    Unknown,
+    /// A cable.
+    #[n(1)]
+    Wired,
+    /// A radio network.
+    #[n(2)]
+    Wireless,
+    /// A line that is paid by the byte.
+    #[n(3)]
+    Metered,
+}
+
+/// One resource that a node can upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Holding {
+    /// The resource.
+    #[n(0)]
+    pub resource: ResourceId,
+    /// How much of it is held, in thousandths; 1000 only if it is complete.
+    #[n(1)]
+    pub permille: u16,
+    /// What a finder must show, if the resource is protected.
+    #[n(2)]
+    pub protected: bool,
+}
+
+impl Holding {
+    /// Whether the node holds all of it.
+    pub fn complete(&self) -> bool {
+        self.permille >= 1000
+    }
+}
+
+/// What has changed since the last registration or renewal.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Renewal {
+    /// What is held now and was not, or is held to another degree.
+    #[n(0)]
+    #[cbor(encode_with = "wire::list::encode::<MAX_HOLDINGS, _, _, _>")]
+    #[cbor(decode_with = "wire::list::decode::<MAX_HOLDINGS, _, _>")]
+    pub held: Vec<Holding>,
+    /// What is held no more.
+    #[n(1)]
+    #[cbor(encode_with = "wire::list::encode::<MAX_HOLDINGS, _, _, _>")]
+    #[cbor(decode_with = "wire::list::decode::<MAX_HOLDINGS, _, _>")]
+    pub dropped: Vec<ResourceId>,
+    /// Upload it could still give, in bit/s.
+    #[n(2)]
+    pub spare_upload: u64,
+    /// What it received since the last renewal: the operator's proof.
+    #[n(3)]
+    pub received: Received,
+}
+
+/// Payload bytes received, by where they came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Received {
+    /// From terminals of the own group.
+    #[n(0)]
+    pub own_group: u64,
+    /// From terminals of other groups.
+    #[n(1)]
+    pub other_groups: u64,
+    /// From publishers.
+    #[n(2)]
+    pub publishers: u64,
+}
+
+/// A node's lease.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Lease {
+    /// How long it holds, in ms; renew at half of it.
+    #[n(0)]
+    pub lease_ms: u32,
+    /// The group the tracker derived from the observed address.
+    #[n(1)]
+    pub group: Group,
+    /// The address the tracker observed, with the registered port.
+    #[n(2)]
+    #[cbor(with = "wire::addresses")]
+    pub observed: Vec<Multiaddr>,
+}
+
+/// A request for a peer list.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Find {
+    /// The resource.
+    #[n(0)]
+    pub resource: ResourceId,
+    /// What a protected resource asks for.
+    #[n(1)]
+    pub token: Option<Token>,
+    /// The last list didn't suffice: nothing is moving.
+    #[n(2)]
+    pub stalled: bool,
+}
+
+/// How many nodes hold a resource; the asker isn't counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Counts {
+    /// Holders in the asker's group.
+    #[n(0)]
+    pub in_group: u32,
+    /// Holders in all other groups.
+    #[n(1)]
+    pub outside: u32,
+    /// Terminals, in any group, that hold all of it.
+    #[n(2)]
+    pub complete_terminals: u32,
+    /// Terminals in the asker's group that hold all of it.
+    #[n(3)]
+    pub complete_in_group: u32,
+}
+
+/// Which part of R3 made a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Rule {
+    /// low ≤ n ≤ high: exactly the group's holders.
+    #[n(0)]
+    InRange,
+    /// n > high: a random `high` of the group's holders.
+    #[n(1)]
+    AboveRange,
+    /// n < low: all of the group, filled up from outside.
+    #[n(2)]
+    ToppedUp,
+}
+
+/// The tracker's answer to [`Find`] (资源列表).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct PeerList {
+    /// Which part of R3 made it.
+    #[n(0)]
+    pub rule: Rule,
+    /// The asker's group.
+    #[n(1)]
+    pub group: Group,
+    /// How many hold the resource.
+    #[n(2)]
+    pub counts: Counts,
+    /// The peers, the own group first.
+    #[n(3)]
+    #[cbor(encode_with = "wire::list::encode::<MAX_PEERS, _, _, _>")]
+    #[cbor(decode_with = "wire::list::decode::<MAX_PEERS, _, _>")]
+    pub peers: Vec<ListedPeer>,
+    /// When to ask again, in ms.
+    #[n(4)]
+    pub ask_again_ms: u32,
+}
+
+/// One peer of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct ListedPeer {
+    /// Who it is and where it may be dialled; local addresses first where they were given.
+    #[n(0)]
+    pub address: PeerAddress,
+    /// Its group.
+    #[n(1)]
+    pub group: Group,
+    /// What it is there for.
+    #[n(2)]
+    pub role: Role,
+    /// How much of the resource it holds, in thousandths.
+    #[n(3)]
+    pub permille: u16,
+    /// Upload it could still give, in bit/s.
+    #[n(4)]
+    pub spare_upload: u64,
+}
+
+impl ListedPeer {
+    /// The peer's identity.
+    pub fn peer(&self) -> PeerId {
+        self.address.peer
+    }
+}
