@@ -110,6 +110,17 @@ impl Blocks {
         (after % 2 == 1).then(|| block..boundaries.get(after).copied().unwrap_or(u64::MAX))
     }
 
+    /// The first run at or after `block`; of a run that holds `block`, the part from `block` on.
+    pub fn next_run(&self, block: u64) -> Option<Range<u64>> {
+        let boundaries = self.0.boundaries();
+        let after = boundaries.partition_point(|boundary| *boundary <= block);
+        let end = |at: usize| boundaries.get(at).copied().unwrap_or(u64::MAX);
+        if after % 2 == 1 {
+            return Some(block..end(after));
+        }
+        boundaries.get(after).map(|start| *start..end(after + 1))
+    }
+
     /// The disjoint runs, ascending.
     pub fn runs(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.0.iter().map(|run| match run {
@@ -179,7 +190,10 @@ impl fmt::Debug for Blocks {
 mod tests {
     use std::collections::BTreeSet;
 
-    use proptest::{collection::vec, prelude::{prop_assert_eq, proptest}};
+    use proptest::{
+        collection::vec,
+        prelude::{prop_assert_eq, proptest},
+    };
 
     use super::*;
 
@@ -220,6 +234,8 @@ mod tests {
                 prop_assert_eq!(blocks.contains(block), plain.contains(&block));
                 let run = blocks.run_at(block);
                 prop_assert_eq!(run.is_some(), plain.contains(&block));
+                let next = blocks.next_run(block).map(|run| run.start);
+                prop_assert_eq!(next, plain.range(block..).next().copied());
                 if let Some(run) = run {
                     prop_assert_eq!(run.start, block);
                     prop_assert_eq!(plain.contains(&run.end), false);

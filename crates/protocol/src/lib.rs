@@ -15,6 +15,8 @@
 //! | [`pieces`] | the frames of `/nearcast/pieces/1` |
 //! | [`wire`] | bounded encoding and decoding shared by both |
 
+#[cfg(test)]
+mod arbitrary;
 pub mod blocks;
 pub mod link;
 pub mod opening;

@@ -1,6 +1,6 @@
 //! Who a node is and how it is reached.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use libp2p_identity::PeerId;
 use minicbor::{Decode, Encode};
@@ -84,6 +84,15 @@ impl<'b, C> Decode<'b, C> for Token {
     }
 }
 
+/// The IP address that a multiaddr begins with, if it begins with one.
+pub fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
+    match address.iter().next()? {
+        multiaddr::Protocol::Ip4(ip) => Some(ip.into()),
+        multiaddr::Protocol::Ip6(ip) => Some(ip.into()),
+        _ => None,
+    }
+}
+
 /// A peer and where it may be dialled.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct PeerAddress {
@@ -101,5 +110,41 @@ impl PeerAddress {
     /// A peer with the addresses that fit the wire.
     pub fn new(peer: PeerId, addresses: impl IntoIterator<Item = Multiaddr>) -> Self {
         Self { peer, addresses: addresses.into_iter().take(MAX_ADDRESSES).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_unknown_groups_are_never_the_same() {
+        assert!(Group(7).same_network(Group(7)));
+        assert!(!Group(7).same_network(Group(8)));
+        assert!(!Group::UNKNOWN.same_network(Group::UNKNOWN));
+        assert_eq!((Group(7).to_string(), Group::default().to_string()), ("7".into(), "unknown".into()));
+    }
+
+    #[test]
+    fn a_token_has_a_limit_and_keeps_its_secret() {
+        assert!(Token::new("é".repeat(MAX_TOKEN / 2)).is_some());
+        assert_eq!(Token::new("t".repeat(MAX_TOKEN + 1)), None);
+        assert_eq!(format!("{:?}", Token::new("secret").unwrap()), "Token(6 bytes)");
+    }
+
+    #[test]
+    fn a_peer_keeps_the_addresses_that_fit_the_wire_best_first() {
+        let address = |port: usize| format!("/ip4/192.0.2.1/tcp/{port}").parse().unwrap();
+        let peer = PeerAddress::new(PeerId::random(), (1..100).map(address));
+        assert_eq!(peer.addresses, (1..=MAX_ADDRESSES).map(address).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_ip_address_a_multiaddr_begins_with() {
+        let ip = |address: &str| ip_of(&address.parse().unwrap());
+        assert_eq!(ip("/ip4/192.0.2.1/tcp/1"), Some([192, 0, 2, 1].into()));
+        assert_eq!(ip("/ip6/::1/udp/1/quic-v1"), Some(std::net::Ipv6Addr::LOCALHOST.into()));
+        assert_eq!(ip("/dns/films.example/tcp/1"), None);
+        assert_eq!(ip_of(&Multiaddr::empty()), None);
     }
 }

@@ -301,3 +301,194 @@ impl Frame {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use minicbor::Encoder;
+    use proptest::{
+        collection::vec,
+        prelude::{any, prop_assert, prop_assert_eq, proptest},
+    };
+
+    use super::*;
+    use crate::{PeerId, arbitrary::frames};
+
+    fn bytes_of(frame: &Frame) -> BytesMut {
+        let mut bytes = BytesMut::new();
+        frame.encode(&mut bytes);
+        bytes
+    }
+
+    /// A frame of any kind around any body.
+    fn framed(kind: u8, body: &[u8]) -> BytesMut {
+        let mut bytes = BytesMut::new();
+        bytes.put_u32(u32::try_from(1 + body.len()).unwrap());
+        bytes.put_u8(kind);
+        bytes.put_slice(body);
+        bytes
+    }
+
+    fn decode(mut bytes: BytesMut) -> Result<Option<Frame>, WireError> {
+        Frame::decode(&mut bytes)
+    }
+
+    #[test]
+    fn a_hostile_length_is_refused_before_anything_is_allocated() {
+        for length in [MAX_FRAME + 1, 1 << 20, u32::MAX as usize] {
+            let mut bytes = BytesMut::with_capacity(16);
+            bytes.put_u32(u32::try_from(length).unwrap());
+            bytes.put_u8(DATA);
+            let before = bytes.capacity();
+            let error = Frame::decode(&mut bytes).unwrap_err();
+            assert!(matches!(error, WireError::TooLong { length: l, limit: MAX_FRAME } if l == length));
+            assert_eq!(bytes.capacity(), before);
+        }
+    }
+
+    #[test]
+    fn the_longest_length_makes_room_for_one_frame_only() {
+        let mut bytes = BytesMut::with_capacity(16);
+        bytes.put_u32(u32::try_from(MAX_FRAME).unwrap());
+        assert_eq!(Frame::decode(&mut bytes).unwrap(), None);
+        assert!(bytes.capacity() <= 2 * (HEADER + MAX_FRAME), "{}", bytes.capacity());
+    }
+
+    #[test]
+    fn frames_cut_short_are_errors() {
+        assert!(matches!(decode(BytesMut::from(&[0, 0, 0, 0][..])), Err(WireError::Short)));
+        assert!(matches!(decode(framed(DATA, &[0, 0, 0, 1])), Err(WireError::Short)));
+        assert!(matches!(decode(framed(0, &[])), Err(WireError::Malformed(_))));
+        assert!(matches!(decode(framed(200, b"later")), Err(WireError::UnknownKind(200))));
+    }
+
+    #[test]
+    fn data_has_up_to_a_fragment_of_bytes() {
+        let data = |length| Frame::Data(Data { id: 9, last: true, payload: vec![1; length].into() });
+        assert_eq!(decode(bytes_of(&data(0))).unwrap(), Some(data(0)));
+        assert_eq!(decode(bytes_of(&data(MAX_FRAGMENT))).unwrap(), Some(data(MAX_FRAGMENT)));
+        let error = decode(bytes_of(&data(MAX_FRAGMENT + 1))).unwrap_err();
+        assert!(matches!(error, WireError::TooLong { limit: MAX_FRAGMENT, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_scattered_set_goes_in_frames_that_fit() {
+        let scattered: Blocks = (0..2 * MAX_RUNS as u64 + 1)
+            .map(|n| (u64::MAX / 2 + 2 * n)..(u64::MAX / 2 + 2 * n + 1))
+            .collect();
+        let frames = Frame::have(&scattered);
+        assert_eq!(frames.len(), 3);
+        let mut bytes = BytesMut::new();
+        let mut put_together = Blocks::new();
+        for frame in &frames {
+            let before = bytes.len();
+            frame.encode(&mut bytes);
+            assert!(bytes.len() - before <= HEADER + MAX_FRAME);
+        }
+        while let Some(Frame::Have(blocks)) = Frame::decode(&mut bytes).unwrap() {
+            put_together = put_together.union(&blocks);
+        }
+        assert_eq!(put_together, scattered);
+        assert!(Frame::have(&Blocks::new()).is_empty());
+    }
+
+    #[test]
+    fn too_many_runs_and_hints_are_refused() {
+        let runs = |length: usize| {
+            let mut body = Vec::new();
+            let mut e = Encoder::new(&mut body);
+            e.array(1).unwrap().array(length as u64).unwrap();
+            (0..length as u64).for_each(|n| drop(e.encode([2 * n, 1])));
+            [decode(framed(1, &body)).is_ok(), decode(framed(7, &body)).is_ok()]
+        };
+        assert_eq!(runs(MAX_RUNS), [true, true]);
+        assert_eq!(runs(MAX_RUNS + 1), [false, false]);
+        let hints = |length: usize| {
+            let hint = PeerAddress::new(PeerId::random(), []);
+            let mut body = Vec::new();
+            let mut e = Encoder::new(&mut body);
+            e.array(4).unwrap().null().unwrap().encode(Reason::Busy).unwrap().u32(0).unwrap();
+            e.encode(vec![hint; length]).unwrap();
+            decode(framed(5, &body)).is_ok()
+        };
+        assert_eq!((hints(MAX_HINTS), hints(MAX_HINTS + 1)), (true, false));
+    }
+
+    #[test]
+    fn runs_that_overlap_or_overflow_are_a_set_all_the_same() {
+        let body = |runs: &[[u64; 2]]| {
+            let mut body = Vec::new();
+            Encoder::new(&mut body).array(1).unwrap().encode(runs.to_vec()).unwrap();
+            decode(framed(1, &body)).unwrap()
+        };
+        let have = |run: std::ops::Range<u64>| Some(Frame::Have(run.into()));
+        assert_eq!(body(&[[5, 5], [0, 6], [7, 0]]), have(0..10));
+        assert_eq!(body(&[[u64::MAX - 1, u64::MAX]]), have(u64::MAX - 1..u64::MAX));
+        assert_eq!(body(&[[u64::MAX, 1]]), have(0..0));
+    }
+
+    #[test]
+    fn what_may_be_requested() {
+        let request = |first, count| {
+            PieceRequest { id: 1, first, count, class: Class::Urgent, deadline_ms: 0 }.blocks()
+        };
+        assert_eq!(request(3, 1), Some(3..4));
+        assert_eq!(request(0, MAX_REQUEST_BLOCKS), Some(0..MAX_REQUEST_BLOCKS));
+        assert_eq!(request(0, MAX_REQUEST_BLOCKS + 1), None);
+        assert_eq!(request(3, 0), None);
+        assert_eq!(request(u64::MAX, 1), None);
+        assert!(Class::Urgent < Class::Ready && Class::Prefetch < Class::Background);
+    }
+
+    #[test]
+    fn a_newer_peer_may_add_fields() {
+        let resource = ResourceId::from_bytes([7; 32]);
+        let hello = Hello { version: 2, resource, size: 5, token: None, role: Role::Publisher };
+        let mut body = wire::encode(&hello);
+        assert_eq!(body.first(), Some(&0x85), "an array of five");
+        body[0] = 0x86;
+        body.extend(wire::encode(&vec!["zstd", "later"]));
+        assert_eq!(decode(framed(0, &body)).unwrap(), Some(Frame::Hello(hello)));
+    }
+
+    proptest! {
+        #[test]
+        fn frames_survive_however_they_arrive(sent in vec(frames(), 1..5), step in 1..50usize) {
+            let mut wire = BytesMut::new();
+            sent.iter().for_each(|frame| frame.encode(&mut wire));
+            let (mut arrived, mut read) = (BytesMut::new(), Vec::new());
+            for part in wire.chunks(step) {
+                arrived.extend_from_slice(part);
+                while let Some(frame) = Frame::decode(&mut arrived).unwrap() {
+                    read.push(frame);
+                }
+            }
+            prop_assert_eq!(read, sent);
+            prop_assert!(arrived.is_empty());
+        }
+
+        #[test]
+        fn a_frame_is_whole_only_with_its_last_byte(sent in frames()) {
+            let wire = bytes_of(&sent);
+            let mut arrived = BytesMut::new();
+            for (place, byte) in wire.iter().enumerate() {
+                prop_assert_eq!(Frame::decode(&mut arrived).unwrap(), None, "after {} bytes", place);
+                arrived.put_u8(*byte);
+            }
+            prop_assert_eq!(Frame::decode(&mut arrived).unwrap(), Some(sent));
+        }
+
+        #[test]
+        fn any_bytes_give_an_answer(bytes in vec(any::<u8>(), 0..500), kind in 0..10u8) {
+            let _ = decode(BytesMut::from(&bytes[..]));
+            let _ = decode(framed(kind, &bytes));
+        }
+
+        #[test]
+        fn a_damaged_frame_gives_an_answer(sent in frames(), at in any::<usize>(), byte in any::<u8>()) {
+            let mut bytes = bytes_of(&sent);
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            let _ = decode(bytes);
+        }
+    }
+}

@@ -247,6 +247,31 @@ pub struct Received {
     pub publishers: u64,
 }
 
+impl Received {
+    /// Both together.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            own_group: self.own_group.saturating_add(other.own_group),
+            other_groups: self.other_groups.saturating_add(other.other_groups),
+            publishers: self.publishers.saturating_add(other.publishers),
+        }
+    }
+
+    /// What came after `earlier`.
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            own_group: self.own_group.saturating_sub(earlier.own_group),
+            other_groups: self.other_groups.saturating_sub(earlier.other_groups),
+            publishers: self.publishers.saturating_sub(earlier.publishers),
+        }
+    }
+
+    /// From everyone.
+    pub fn all(self) -> u64 {
+        self.own_group.saturating_add(self.other_groups).saturating_add(self.publishers)
+    }
+}
+
 /// A node's lease.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Lease {
@@ -356,3 +381,6 @@ impl ListedPeer {
         self.address.peer
     }
 }
+
+#[cfg(test)]
+mod tests;
