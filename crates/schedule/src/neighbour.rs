@@ -1,0 +1,214 @@
+//! What is known of one connected peer.
+
+use std::{collections::BTreeMap, ops::Range, time::Duration};
+
+use nearcast_protocol::{Blocks, Group, Role, pieces::MAX_FRAGMENT};
+
+use crate::{
+    film::RequestId,
+    rate::{Rate, time_for},
+};
+
+/// Believed of a peer's round trip until one was seen.
+const LATENCY: Duration = Duration::from_millis(50);
+/// Nobody is given up for a shorter silence.
+const PATIENCE: Duration = Duration::from_secs(2);
+const FIRST_BENCH: Duration = Duration::from_secs(1);
+const LONGEST_BENCH: Duration = Duration::from_secs(60);
+
+/// A request on its way.
+#[derive(Debug, Clone)]
+pub(crate) struct InFlight {
+    pub(crate) blocks: Range<u64>,
+    /// The bytes of its blocks.
+    pub(crate) bytes: u64,
+    /// The payload bytes that have come: a little more than `bytes` in the end, for the hashes.
+    pub(crate) received: u64,
+    /// How long it was going to take, with all that was queued before it.
+    pub(crate) expected: Duration,
+    /// When something of it came last, or else when it was asked for.
+    pub(crate) touched: Duration,
+}
+
+impl InFlight {
+    pub(crate) fn remaining(&self) -> u64 {
+        self.bytes.saturating_sub(self.received)
+    }
+
+    /// Whether all has come, and only the verdict is missing.
+    pub(crate) fn has_come(&self) -> bool {
+        self.remaining() == 0
+    }
+
+    pub(crate) fn is_nearly_there(&self) -> bool {
+        self.received.saturating_mul(5) >= self.bytes.saturating_mul(4)
+    }
+}
+
+/// Why, and until when, a peer isn't asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bench {
+    pub(crate) since: Duration,
+    pub(crate) until: Duration,
+    /// Whether the peer itself said so: then it is not asked before, even if it is the only one.
+    pub(crate) at_its_word: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Neighbour {
+    pub(crate) group: Group,
+    pub(crate) role: Role,
+    pub(crate) local: bool,
+    pub(crate) blocks: Blocks,
+    pub(crate) requests: BTreeMap<RequestId, InFlight>,
+    pub(crate) rate: Rate,
+    pub(crate) latency: Duration,
+    /// The last sign of life, or when it was last asked after having had nothing to do.
+    pub(crate) heard: Duration,
+    pub(crate) bench: Option<Bench>,
+    pub(crate) strikes: u32,
+    pub(crate) timeouts: u64,
+    /// Verified bytes it gave.
+    pub(crate) given: u64,
+    /// Breaks ties, differently on every node, so that viewers in the same state don't all ask one peer.
+    pub(crate) tie: u64,
+    /// Set while the next sign of life will tell the round trip.
+    asked_when_idle: Option<Duration>,
+}
+
+impl Neighbour {
+    pub(crate) fn new(group: Group, role: Role, local: bool, guess: u64, tie: u64, now: Duration) -> Self {
+        Self {
+            group,
+            role,
+            local,
+            blocks: Blocks::new(),
+            requests: BTreeMap::new(),
+            rate: Rate::new(guess, now),
+            latency: LATENCY,
+            heard: now,
+            bench: None,
+            strikes: 0,
+            timeouts: 0,
+            given: 0,
+            tie,
+            asked_when_idle: None,
+        }
+    }
+
+    /// How far it is from here: 0 own group's terminals, 1 own group's publishers, 2 other terminals,
+    /// 3 other publishers. Leaving the group costs its network; a publisher's upload is dearer than a
+    /// terminal's, but not as dear as the border.
+    pub(crate) fn tier(&self, own: Group) -> usize {
+        let outside = !(self.local || self.group.same_network(own));
+        2 * usize::from(outside) + usize::from(self.role == Role::Publisher)
+    }
+
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.requests.is_empty()
+    }
+
+    pub(crate) fn outstanding(&self) -> u64 {
+        self.requests.values().map(InFlight::remaining).sum()
+    }
+
+    pub(crate) fn rate(&self, now: Duration) -> u64 {
+        self.rate.get(now, self.is_busy())
+    }
+
+    pub(crate) fn ask(&mut self, now: Duration, request: RequestId, blocks: Range<u64>, bytes: u64) {
+        let expected = self.latency + time_for(self.outstanding() + bytes, self.rate(now));
+        self.rate.pass(now, self.is_busy(), 0);
+        if !self.is_busy() {
+            self.heard = now;
+            self.asked_when_idle = Some(now);
+        }
+        self.requests.insert(request, InFlight { blocks, bytes, received: 0, expected, touched: now });
+    }
+
+    /// Payload has come.
+    pub(crate) fn receive(&mut self, now: Duration, request: RequestId, bytes: u64) {
+        if let Some(asked) = self.asked_when_idle.take() {
+            let rate = self.rate.get(now, false);
+            let sample = now.saturating_sub(asked).saturating_sub(time_for(bytes, rate));
+            // Down at once, up slowly: a queue somewhere on the way is not the way's length.
+            self.latency =
+                if sample < self.latency { sample } else { self.latency + (sample - self.latency) / 4 };
+        }
+        self.rate.pass(now, self.is_busy(), bytes);
+        self.heard = now;
+        if let Some(in_flight) = self.requests.get_mut(&request) {
+            in_flight.received = in_flight.received.saturating_add(bytes);
+            in_flight.touched = now;
+        }
+    }
+
+    /// Takes a request off the books.
+    pub(crate) fn close(&mut self, now: Duration, request: RequestId) -> Option<InFlight> {
+        self.rate.pass(now, self.is_busy(), 0);
+        let closed = self.requests.remove(&request);
+        if !self.is_busy() {
+            self.asked_when_idle = None;
+        }
+        closed
+    }
+
+    /// Excuses a peer from whom all has come while the size is unproved: answers are kept aside until then,
+    /// and their verdict isn't late. `last` is the block that proves the size.
+    pub(crate) fn excuse_kept_aside(&mut self, now: Duration, last: u64) {
+        let kept_aside = |request: &InFlight| request.has_come() && !request.blocks.contains(&last);
+        if self.is_busy() && self.requests.values().all(kept_aside) {
+            self.excuse(now, Duration::MAX);
+        }
+    }
+
+    /// Doesn't hold `time` up to now against it.
+    pub(crate) fn excuse(&mut self, now: Duration, time: Duration) {
+        self.rate.pass(now.saturating_sub(time), self.is_busy(), 0);
+        self.rate.pass(now, false, 0);
+        let later = |since: Duration| since.saturating_add(time).min(now);
+        self.heard = later(self.heard);
+        self.requests.values_mut().for_each(|request| request.touched = later(request.touched));
+    }
+
+    /// How long nothing has come although something was due.
+    pub(crate) fn silence(&self, now: Duration) -> Duration {
+        if self.is_busy() { now.saturating_sub(self.heard) } else { Duration::ZERO }
+    }
+
+    /// How long it may take from one sign of life to the next if all is well.
+    pub(crate) fn breath(&self) -> Duration {
+        let front = self.requests.values().next().map_or(0, InFlight::remaining);
+        self.latency + time_for(front.min(MAX_FRAGMENT as u64), self.rate.get(self.heard, false))
+    }
+
+    /// Whether it has been silent for suspiciously long.
+    pub(crate) fn falters(&self, now: Duration) -> bool {
+        self.silence(now) > (self.breath() * 2).max(Duration::from_millis(150))
+    }
+
+    /// How long a silence is waited out.
+    pub(crate) fn patience(&self) -> Duration {
+        PATIENCE.max(self.breath() * 4)
+    }
+
+    /// Isn't asked for a while, longer each time until it answers again.
+    pub(crate) fn strike(&mut self, now: Duration) {
+        let bench = FIRST_BENCH.saturating_mul(1 << self.strikes.min(8)).min(LONGEST_BENCH);
+        self.strikes = self.strikes.saturating_add(1);
+        self.rest(now, bench, false);
+    }
+
+    /// Isn't asked for this long.
+    pub(crate) fn rest(&mut self, now: Duration, time: Duration, at_its_word: bool) {
+        let until = now + time;
+        if self.bench.is_none_or(|bench| bench.until < until || at_its_word) {
+            self.bench = Some(Bench { since: now, until, at_its_word });
+        }
+    }
+
+    /// How long until it may be asked again.
+    pub(crate) fn benched_for(&self, now: Duration) -> Duration {
+        self.bench.map_or(Duration::ZERO, |bench| bench.until.saturating_sub(now))
+    }
+}
