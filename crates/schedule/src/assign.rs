@@ -68,7 +68,7 @@ pub(crate) struct Candidate<'a> {
     pub(crate) queued: u64,
     requests: usize,
     pipeline: u64,
-    /// Round trip, and how long it has been faltering.
+    /// Round trip, and by how much longer it may take because it has been silent.
     lag: Duration,
     benched: Duration,
     /// Benched, but the last resort.
@@ -84,7 +84,6 @@ impl<'a> Candidate<'a> {
     fn new(peer: Peer, neighbour: &'a Neighbour, now: Duration, depth: Duration, tier: usize) -> Self {
         let rate = neighbour.rate(now);
         let depth = depth.max(neighbour.latency * 2);
-        let faltering = if neighbour.falters(now) { neighbour.silence(now) } else { Duration::ZERO };
         let spare = neighbour
             .bench
             .is_some_and(|bench| !bench.at_its_word && now.saturating_sub(bench.since) >= LAST_RESORT);
@@ -95,7 +94,7 @@ impl<'a> Candidate<'a> {
             queued: neighbour.outstanding(),
             requests: neighbour.requests.len(),
             pipeline: bytes_in(depth, rate).min(PIPELINE_BYTES),
-            lag: neighbour.latency + faltering,
+            lag: neighbour.latency + neighbour.doubt(now),
             benched: neighbour.benched_for(now),
             spare,
             tie: neighbour.tie,

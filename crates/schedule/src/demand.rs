@@ -31,8 +31,8 @@ const HEAD: Duration = Duration::from_secs(1);
 const HEAD_BYTES: Range<u64> = 128 * 1024..2 * 1024 * 1024;
 /// Where containers keep their index: fetched between the head's first half second and the rest. A reader
 /// that wants it sooner will say so.
-const TAIL_BYTES: u64 = 128 * 1024;
-const TAIL_DUE: Duration = Duration::from_millis(800);
+const TAIL_BYTES: u64 = 64 * 1024;
+const TAIL_DUE: Duration = Duration::from_millis(500);
 /// Of what a reader waits for, so much comes before everything else.
 const WAITING_BYTES: u64 = 256 * 1024;
 

@@ -13,7 +13,10 @@ use crate::{
 const LATENCY: Duration = Duration::from_millis(50);
 /// Nobody is given up for a shorter silence.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// What verifying and storing an answer may take; a busy disk is no fault of the peer's.
+const VERDICT: Duration = Duration::from_millis(500);
 const FIRST_BENCH: Duration = Duration::from_secs(1);
+const MOST_DOUBT: Duration = Duration::from_secs(10);
 const LONGEST_BENCH: Duration = Duration::from_secs(60);
 
 /// A request on its way.
@@ -65,6 +68,8 @@ pub(crate) struct Neighbour {
     pub(crate) latency: Duration,
     /// The last sign of life, or when it was last asked after having had nothing to do.
     pub(crate) heard: Duration,
+    /// The rate as it was then, in bytes/s: silence must not excuse itself by lowering what is expected.
+    rate_when_heard: u64,
     pub(crate) bench: Option<Bench>,
     pub(crate) strikes: u32,
     pub(crate) timeouts: u64,
@@ -72,6 +77,8 @@ pub(crate) struct Neighbour {
     pub(crate) given: u64,
     /// Breaks ties, differently on every node, so that viewers in the same state don't all ask one peer.
     pub(crate) tie: u64,
+    /// When something came last, if work was taken from it since.
+    suspect: Option<Duration>,
     /// Set while the next sign of life will tell the round trip.
     asked_when_idle: Option<Duration>,
 }
@@ -87,11 +94,13 @@ impl Neighbour {
             rate: Rate::new(guess, now),
             latency: LATENCY,
             heard: now,
+            rate_when_heard: guess,
             bench: None,
             strikes: 0,
             timeouts: 0,
             given: 0,
             tie,
+            suspect: None,
             asked_when_idle: None,
         }
     }
@@ -108,22 +117,32 @@ impl Neighbour {
         !self.requests.is_empty()
     }
 
+    /// Whether anything is to come yet, and not only a verdict on what has.
+    fn owes(&self) -> bool {
+        self.requests.values().any(|request| !request.has_come())
+    }
+
     pub(crate) fn outstanding(&self) -> u64 {
         self.requests.values().map(InFlight::remaining).sum()
     }
 
     pub(crate) fn rate(&self, now: Duration) -> u64 {
-        self.rate.get(now, self.is_busy())
+        self.rate.get(now, self.owes())
     }
 
     pub(crate) fn ask(&mut self, now: Duration, request: RequestId, blocks: Range<u64>, bytes: u64) {
         let expected = self.latency + time_for(self.outstanding() + bytes, self.rate(now));
-        self.rate.pass(now, self.is_busy(), 0);
+        self.rate.pass(now, self.owes(), 0);
         if !self.is_busy() {
-            self.heard = now;
+            self.hear(now);
             self.asked_when_idle = Some(now);
         }
         self.requests.insert(request, InFlight { blocks, bytes, received: 0, expected, touched: now });
+    }
+
+    fn hear(&mut self, now: Duration) {
+        self.heard = now;
+        self.rate_when_heard = self.rate.get(now, false);
     }
 
     /// Payload has come.
@@ -135,8 +154,9 @@ impl Neighbour {
             self.latency =
                 if sample < self.latency { sample } else { self.latency + (sample - self.latency) / 4 };
         }
-        self.rate.pass(now, self.is_busy(), bytes);
-        self.heard = now;
+        self.rate.pass(now, self.owes(), bytes);
+        self.hear(now);
+        self.suspect = None;
         if let Some(in_flight) = self.requests.get_mut(&request) {
             in_flight.received = in_flight.received.saturating_add(bytes);
             in_flight.touched = now;
@@ -145,7 +165,7 @@ impl Neighbour {
 
     /// Takes a request off the books.
     pub(crate) fn close(&mut self, now: Duration, request: RequestId) -> Option<InFlight> {
-        self.rate.pass(now, self.is_busy(), 0);
+        self.rate.pass(now, self.owes(), 0);
         let closed = self.requests.remove(&request);
         if !self.is_busy() {
             self.asked_when_idle = None;
@@ -164,7 +184,7 @@ impl Neighbour {
 
     /// Doesn't hold `time` up to now against it.
     pub(crate) fn excuse(&mut self, now: Duration, time: Duration) {
-        self.rate.pass(now.saturating_sub(time), self.is_busy(), 0);
+        self.rate.pass(now.saturating_sub(time), self.owes(), 0);
         self.rate.pass(now, false, 0);
         let later = |since: Duration| since.saturating_add(time).min(now);
         self.heard = later(self.heard);
@@ -178,13 +198,27 @@ impl Neighbour {
 
     /// How long it may take from one sign of life to the next if all is well.
     pub(crate) fn breath(&self) -> Duration {
-        let front = self.requests.values().next().map_or(0, InFlight::remaining);
-        self.latency + time_for(front.min(MAX_FRAGMENT as u64), self.rate.get(self.heard, false))
+        let Some(front) = self.requests.values().find(|request| !request.has_come()) else { return VERDICT };
+        self.latency + time_for(front.remaining().min(MAX_FRAGMENT as u64), self.rate_when_heard)
     }
 
     /// Whether it has been silent for suspiciously long.
     pub(crate) fn falters(&self, now: Duration) -> bool {
         self.silence(now) > (self.breath() * 2).max(Duration::from_millis(150))
+    }
+
+    /// How much longer than by its rate and queue it may take: as long again as it has been silent. Work that
+    /// is due before then goes to others; what is due later shows whether it is back.
+    pub(crate) fn doubt(&self, now: Duration) -> Duration {
+        let silence = if self.falters(now) { self.silence(now) } else { Duration::ZERO };
+        let suspected = self.suspect.map_or(Duration::ZERO, |since| now.saturating_sub(since));
+        silence.max(suspected.min(MOST_DOUBT))
+    }
+
+    /// Something was taken from it because it was late.
+    pub(crate) fn suspect(&mut self, now: Duration) {
+        let silent_since = now.saturating_sub(self.silence(now));
+        self.suspect.get_or_insert(silent_since);
     }
 
     /// How long a silence is waited out.
@@ -196,6 +230,7 @@ impl Neighbour {
     pub(crate) fn strike(&mut self, now: Duration) {
         let bench = FIRST_BENCH.saturating_mul(1 << self.strikes.min(8)).min(LONGEST_BENCH);
         self.strikes = self.strikes.saturating_add(1);
+        self.suspect(now);
         self.rest(now, bench, false);
     }
 

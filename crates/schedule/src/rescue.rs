@@ -3,7 +3,7 @@
 //! Nothing is asked for twice at a time, so a request is cancelled first; the walk that follows gives its
 //! blocks away anew. Four cases: no reader wants it any more and one that waits needs the line; its peer has
 //! gone silent; its peer answers others but not this one; or it is late, and another peer, alive all the
-//! while, would deliver it in less than two thirds of the time.
+//! while, would deliver it sooner: much sooner, if its own peer is at least at work.
 
 use std::{ops::Range, time::Duration};
 
@@ -22,8 +22,8 @@ const NO_ALTERNATIVE: u32 = 4;
 const STARVED: Duration = Duration::from_secs(10);
 /// A rescue must gain at least this much.
 const GAIN: Duration = Duration::from_millis(50);
-/// For how long a peer that was too slow to begin an answer is left alone.
-const BREATHER: std::ops::RangeInclusive<Duration> = Duration::from_millis(250)..=Duration::from_secs(2);
+/// For how long a peer that faltered is left alone.
+const BREATHER: Duration = Duration::from_millis(250);
 
 impl Schedule {
     /// Cancels what no urgent or ready window wants, and what nobody waits for.
@@ -102,6 +102,9 @@ impl Schedule {
             let mut ahead = 0;
             for (id, request) in &neighbour.requests {
                 ahead += request.remaining();
+                if request.has_come() && !falters {
+                    continue;
+                }
                 let begun = request.received > 0;
                 let lag = if begun { Duration::ZERO } else { neighbour.latency };
                 let eta = lag + silence + crate::rate::time_for(ahead, rate);
@@ -124,7 +127,7 @@ impl Schedule {
                     })
                     .min_by_key(|(eta, other)| (*eta, other.peer));
                 if let Some((sooner, other)) = alternative
-                    && sooner * 3 / 2 + GAIN < eta
+                    && (if falters { sooner } else { sooner * 3 / 2 }) + GAIN < eta
                 {
                     other.queued += request.bytes;
                     overtaken.push((*peer, *id, falters));
@@ -134,8 +137,8 @@ impl Schedule {
         }
         for (peer, request, falters) in overtaken {
             if let Some(neighbour) = self.peers.get_mut(&peer).filter(|_| falters) {
-                let silence = neighbour.silence(now);
-                neighbour.rest(now, silence.clamp(*BREATHER.start(), *BREATHER.end()), false);
+                neighbour.suspect(now);
+                neighbour.rest(now, BREATHER, false);
             }
             self.cancel(now, peer, request, Because::Overtaken);
         }

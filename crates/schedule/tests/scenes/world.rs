@@ -78,18 +78,20 @@ impl Node {
 struct Serving {
     node: Node,
     has: Blocks,
-    queue: VecDeque<(RequestId, u64)>,
+    /// Served by class, then as they came: as `transfer` does.
+    queue: VecDeque<(RequestId, Class, u64)>,
     sending: bool,
     refused_until: Duration,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
-    Asked(Peer, RequestId, u64),
+    Asked(Peer, RequestId, Class, u64),
     Cancelled(Peer, RequestId),
     Send(Peer),
     Arrived { peer: Peer, request: RequestId, bytes: u64, last: bool },
     Refused(Peer, RequestId),
+    Verdict(RequestId),
     Tick,
     Wake,
     Twist(usize),
@@ -106,7 +108,8 @@ pub struct World {
     /// Blocks asked for, again and again, and of them those cancelled or failed.
     pub asked: u64,
     pub broken: u64,
-    pub requests_by_class: BTreeMap<Class, u64>,
+    /// How long verifying takes.
+    pub verdict: Duration,
     peers: BTreeMap<Peer, Serving>,
     open: BTreeMap<RequestId, (Peer, Range<u64>)>,
     kept_aside: Vec<RequestId>,
@@ -136,7 +139,7 @@ impl World {
             player: None,
             asked: 0,
             broken: 0,
-            requests_by_class: BTreeMap::new(),
+            verdict: Duration::ZERO,
             peers: BTreeMap::new(),
             open: BTreeMap::new(),
             kept_aside: Vec::new(),
@@ -261,9 +264,14 @@ impl World {
             }
             Happening::Wake => self.poll(),
             Happening::Twist(index) => self.twists[index].take().unwrap()(self),
-            Happening::Asked(peer, request, bytes) => {
+            Happening::Verdict(request) => {
+                self.verify(request);
+                self.step_player();
+            }
+            Happening::Asked(peer, request, class, bytes) => {
                 if let Some(serving) = self.peers.get_mut(&peer) {
-                    serving.queue.push_back((request, bytes));
+                    let at = serving.queue.partition_point(|(_, queued, _)| *queued <= class);
+                    serving.queue.insert(at, (request, class, bytes));
                     if !serving.sending {
                         serving.sending = true;
                         self.soon(Duration::ZERO, Happening::Send(peer));
@@ -272,7 +280,7 @@ impl World {
             }
             Happening::Cancelled(peer, request) => {
                 if let Some(serving) = self.peers.get_mut(&peer) {
-                    serving.queue.retain(|(queued, _)| *queued != request);
+                    serving.queue.retain(|(queued, ..)| *queued != request);
                 }
             }
             Happening::Send(peer) => self.send(peer),
@@ -292,7 +300,7 @@ impl World {
     fn send(&mut self, peer: Peer) {
         let Some(serving) = self.peers.get_mut(&peer) else { return };
         let (frozen, round_trip) = (serving.node.frozen, serving.node.round_trip);
-        let Some((request, left)) = serving.queue.front_mut().filter(|_| !frozen) else {
+        let Some((request, _, left)) = serving.queue.front_mut().filter(|_| !frozen) else {
             serving.sending = false;
             return;
         };
@@ -312,7 +320,7 @@ impl World {
         let (breaks_off, lies) = (node.breaks_off, node.lies);
         self.tell(Event::Progress { peer, request, bytes });
         if self.open.contains_key(&request) && breaks_off > 0 && self.chance(breaks_off) {
-            self.peers.get_mut(&peer).unwrap().queue.retain(|(queued, _)| *queued != request);
+            self.peers.get_mut(&peer).unwrap().queue.retain(|(queued, ..)| *queued != request);
             self.fail(peer, request, Failure::Incomplete);
         } else if last && lies {
             self.fail(peer, request, Failure::Wrong);
@@ -325,7 +333,7 @@ impl World {
                     self.verify(request);
                 }
             } else if self.proved {
-                self.verify(request);
+                self.soon(self.verdict, Happening::Verdict(request));
             } else {
                 self.kept_aside.push(request);
             }
@@ -371,7 +379,6 @@ impl World {
                 }
                 Action::Request { peer, request, blocks, class, deadline: _ } => {
                     self.check(peer, &blocks);
-                    *self.requests_by_class.entry(class).or_default() += 1;
                     self.asked += blocks.end - blocks.start;
                     let bytes = self.geometry.bytes(blocks.clone());
                     self.open.insert(request, (peer, blocks));
@@ -380,7 +387,7 @@ impl World {
                     if node.refuses.is_some() {
                         self.soon(half * 2, Happening::Refused(peer, request));
                     } else {
-                        self.soon(half, Happening::Asked(peer, request, bytes.end - bytes.start));
+                        self.soon(half, Happening::Asked(peer, request, class, bytes.end - bytes.start));
                     }
                 }
             }
