@@ -282,7 +282,7 @@ mod tests {
         let last = playing.geometry.last();
         assert_eq!(first(&playing).map(|lane| lane.blocks), Some(last..last + 1));
         assert!(wanted(&playing, now, 900_000).is_some());
-        assert!(wanted(&playing, now, 999_900_000).is_some());
+        assert!(wanted(&playing, now, 999_950_000).is_some());
         assert_eq!(wanted(&playing, now, 500_000_000), None, "nothing else before the size is proved");
         let getting = schedule_of(Fetch::Whole);
         assert_eq!(getting.demand(now).len(), 1);
