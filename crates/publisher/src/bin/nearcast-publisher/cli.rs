@@ -1,0 +1,125 @@
+//! What can be typed, and what the configuration file may say.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use anyhow::Context;
+use clap::{Args, Parser};
+use nearcast_protocol::Multiaddr;
+use nearcast_transfer::rate::Rate;
+use serde::Deserialize;
+use url::Url;
+
+/// Put films up once, and let their viewers carry the rest.
+///
+/// Every film in the folder is hashed, registered with the trackers and uploaded to whoever asks; a web
+/// page lists them with a Play link each. Viewers get a film from neighbours on their own network first,
+/// and from here only what no neighbour has.
+#[derive(Debug, Parser)]
+#[command(name = "nearcast-publisher", version, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(flatten)]
+    pub options: Options,
+    /// Say everything that happens; RUST_LOG works too.
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  nearcast-publisher /srv/films --tracker /ip4/203.0.113.5/tcp/4401 --public https://films.example/
+  nearcast-publisher ~/Videos --http 127.0.0.1:8080 --upload 20Mbit
+  nearcast-publisher --config /etc/nearcast/publisher.toml
+
+The configuration file has the same names as the flags:
+  folder = \"/srv/films\"
+  tracker = [\"/ip4/203.0.113.5/tcp/4401\"]
+  public = \"https://films.example/\"
+  upload = \"200Mbit\"";
+
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// The folder of films; folders in it are looked into, and changes are noticed.
+    #[arg(value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// A tracker to register with; may repeat.
+    #[arg(long, value_name = "ADDRESS")]
+    pub tracker: Vec<Multiaddr>,
+    /// Where to listen for peers; may repeat [default: any free port].
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Vec<Multiaddr>,
+    /// Where to serve the web site [default: 0.0.0.0:8400].
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<SocketAddr>,
+    /// The address under which viewers reach the web site [default: made from --http].
+    #[arg(long, value_name = "URL")]
+    pub public: Option<Url>,
+    /// The site's name.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Upload no faster than this, such as 200Mbit.
+    #[arg(long, value_name = "RATE")]
+    pub upload: Option<Rate>,
+    /// How many viewers are served at once for each film [default: 50].
+    #[arg(long, value_name = "NUMBER")]
+    pub streams: Option<usize>,
+    /// Where the identity and the index are kept [default: the data folder].
+    #[arg(long, value_name = "FOLDER", env = "STATE_DIRECTORY")]
+    pub state: Option<PathBuf>,
+}
+
+impl Options {
+    /// The options with what the configuration file adds; flags win.
+    pub fn with_config(self) -> anyhow::Result<Self> {
+        let Some(path) = self.config.clone() else { return Ok(self) };
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("can't read the settings in {}", path.display()))?;
+        let file: Self =
+            toml::from_str(&text).with_context(|| format!("the settings in {} are wrong", path.display()))?;
+        let some = |flags: Vec<Multiaddr>, file| if flags.is_empty() { file } else { flags };
+        Ok(Self {
+            folder: self.folder.or(file.folder),
+            config: self.config,
+            tracker: some(self.tracker, file.tracker),
+            listen: some(self.listen, file.listen),
+            http: self.http.or(file.http),
+            public: self.public.or(file.public),
+            name: self.name.or(file.name),
+            upload: self.upload.or(file.upload),
+            streams: self.streams.or(file.streams),
+            state: self.state.or(file.state),
+        })
+    }
+
+    pub fn http_address(&self) -> SocketAddr {
+        self.http.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 8400).into())
+    }
+
+    pub fn state_folder(&self) -> anyhow::Result<PathBuf> {
+        if let Some(state) = &self.state {
+            return Ok(state.clone());
+        }
+        let folders = directories::ProjectDirs::from("", "", "nearcast-publisher");
+        let folders = folders.context("no home folder is known; name a folder with --state")?;
+        Ok(folders.data_dir().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,130 @@
+//! Starting and stopping this program's node.
+
+use std::{fs, io::Write, path::{Path, PathBuf}, sync::Arc};
+
+use anyhow::Context;
+use nearcast_protocol::{Multiaddr, Opening};
+use nearcast_transfer::{
+    Controller, Resolved, Settings,
+    local::Local,
+    plain::PlainFile,
+    resolve::Resolver,
+};
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::Options;
+
+/// Names the program that runs on a folder, for `nearcast status`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Running {
+    /// Its process.
+    pub pid: u32,
+    /// The address of its reports, token included.
+    pub base: String,
+}
+
+/// The node of one run of this program.
+pub struct Node {
+    pub controller: Controller,
+    options: Options,
+    local: Option<Local>,
+}
+
+pub fn start_log(verbose: u8) {
+    let default = match verbose {
+        0 => "warn",
+        1 => "info,nearcast_transfer=debug",
+        _ => "debug",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}
+
+/// Where things are kept unless the user says otherwise.
+pub fn folder(options: &Options) -> anyhow::Result<PathBuf> {
+    if let Some(folder) = &options.folder {
+        return Ok(folder.clone());
+    }
+    let folders = directories::ProjectDirs::from("", "", "nearcast")
+        .context("no home folder is known; name a folder with --folder")?;
+    Ok(folders.data_dir().to_owned())
+}
+
+fn running_file(folder: &Path) -> PathBuf {
+    folder.join("running.json")
+}
+
+/// What runs on the folder, as far as it says.
+pub fn running(folder: &Path) -> Option<Running> {
+    serde_json::from_slice(&fs::read(running_file(folder)).ok()?).ok()
+}
+
+impl Node {
+    pub async fn start(options: &Options) -> anyhow::Result<Self> {
+        let mut settings = Settings::new(folder(options)?);
+        settings.listen = options.listen.clone();
+        settings.trackers = options.tracker.clone();
+        settings.upload = options.upload.map(|rate| rate.bytes);
+        settings.download = options.download.map(|rate| rate.bytes);
+        settings.neighbours = options.neighbours.unwrap_or(true) && !options.no_neighbours;
+        settings.trace = options.trace.clone();
+        let controller = Controller::start(settings).await?;
+        Ok(Self { controller, options: options.clone(), local: None })
+    }
+
+    /// What an opening stands for.
+    pub async fn resolve(&self, opening: &Opening) -> anyhow::Result<Resolved> {
+        let trackers: &[Multiaddr] = &self.options.tracker;
+        Ok(Resolver::new(self.controller.network(), trackers)?.resolve(opening).await?)
+    }
+
+    /// Opens the local address, and lets `nearcast status` find it.
+    pub async fn local(&mut self, plain: Option<Arc<PlainFile>>) -> anyhow::Result<&Local> {
+        let port = self.options.port.unwrap_or(0);
+        let local = Local::start(self.controller.clone(), port, plain).await?;
+        let running = Running { pid: std::process::id(), base: local.base() };
+        // The token is in it: for the user's eyes only. A status that can't be had is no reason to stop.
+        if let Err(error) = write_private(&running_file(self.controller.folder()), &running) {
+            tracing::warn!(%error, "nearcast status won't find this program");
+        }
+        Ok(self.local.insert(local))
+    }
+
+    /// Stops in good order.
+    pub async fn stop(self) {
+        if let Some(local) = self.local {
+            fs::remove_file(running_file(self.controller.folder())).ok();
+            local.stop().await;
+        }
+        self.controller.stop().await;
+    }
+}
+
+fn write_private(path: &Path, running: &Running) -> std::io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.open(path)?.write_all(&serde_json::to_vec(running)?)
+}
+
+/// Resolves when the user (Ctrl-C) or the system (SIGTERM) wants the program to end.
+pub async fn told_to_stop() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    interrupt.await.ok();
+}

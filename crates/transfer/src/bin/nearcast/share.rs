@@ -1,0 +1,117 @@
+//! `nearcast share` and `nearcast hash`
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use anyhow::Context;
+use nearcast_content::{ImportProgress, hash_file};
+use nearcast_protocol::Multiaddr;
+
+use crate::{
+    cli::{Hash, Options, Share},
+    node::{Node, told_to_stop},
+    shown::Shown,
+};
+
+pub async fn share(options: &Options, share: &Share) -> anyhow::Result<ExitCode> {
+    let mut node = Node::start(options).await?;
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let outcome = tokio::select! {
+        outcome = serve(&mut node, &share.files, &cancelled) => outcome,
+        () = told_to_stop() => Ok(ExitCode::SUCCESS),
+    };
+    cancelled.store(true, Ordering::Relaxed);
+    node.stop().await;
+    outcome
+}
+
+async fn serve(node: &mut Node, files: &[PathBuf], cancelled: &Arc<AtomicBool>) -> anyhow::Result<ExitCode> {
+    node.local(None).await?;
+    let mut failed = 0;
+    for file in files {
+        match share_one(node, file, cancelled).await {
+            Ok(link) => println!("{link}"),
+            // One bad file must not keep the others from being shared.
+            Err(error) => {
+                eprintln!("nearcast: {error:#}");
+                failed += 1;
+            }
+        }
+    }
+    if failed > 0 && failed == files.len() {
+        return Ok(ExitCode::FAILURE);
+    }
+    if files.is_empty() {
+        let held = node.controller.library();
+        let complete = held.iter().filter(|entry| entry.complete).count();
+        eprintln!("{} films are shared on, {complete} of them complete", held.len());
+    }
+    if node.controller.trackers().borrow().is_empty() {
+        eprintln!("no tracker is named: only neighbours on the local network will find this (--tracker ADDRESS)");
+    }
+    follow_trackers(node).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn share_one(node: &Node, file: &Path, cancelled: &Arc<AtomicBool>) -> anyhow::Result<String> {
+    let size = std::fs::metadata(file).with_context(|| format!("can't share {}", file.display()))?.len();
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let shown = Arc::new(Shown::new(&name, size));
+    let bar = Arc::clone(&shown);
+    let progress = move |progress: ImportProgress| bar.show(progress.done, "hashing");
+    let transfer = node.controller.share(file, &[], progress, Arc::clone(cancelled)).await?;
+    shown.done();
+    Ok(transfer.link().to_string())
+}
+
+/// Says when a tracker takes this node in, and when it doesn't; never ends.
+async fn follow_trackers(node: &Node) {
+    let mut states = node.controller.trackers();
+    let mut said: BTreeMap<Multiaddr, Option<String>> = BTreeMap::new();
+    loop {
+        let now = states.borrow_and_update().clone();
+        for (tracker, state) in now {
+            if state.lease.is_none() && state.trouble.is_none() {
+                continue;
+            }
+            if said.get(&tracker) == Some(&state.trouble) {
+                continue;
+            }
+            match (&state.trouble, &state.lease) {
+                (Some(trouble), _) => eprintln!("the tracker {tracker} is of no help: {trouble}; trying again"),
+                (None, Some(lease)) => eprintln!("registered with {tracker}, network {}", lease.group),
+                (None, None) => {}
+            }
+            said.insert(tracker, state.trouble);
+        }
+        if states.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+pub async fn hash(hash: &Hash) -> anyhow::Result<ExitCode> {
+    for file in &hash.files {
+        let (path, name) = (file.clone(), file.display().to_string());
+        let size = std::fs::metadata(file).with_context(|| format!("can't read {name}"))?.len();
+        let shown = Arc::new(Shown::new(&name, size));
+        let bar = Arc::clone(&shown);
+        let hashing = tokio::task::spawn_blocking(move || {
+            hash_file(&path, &|progress: ImportProgress| bar.show(progress.done, "hashing"))
+        });
+        let (id, size) = tokio::select! {
+            hashed = hashing => hashed.context("hashing was cut short")??,
+            () = told_to_stop() => return Ok(ExitCode::from(130)),
+        };
+        shown.done();
+        println!("{id}  {size}  {name}");
+    }
+    Ok(ExitCode::SUCCESS)
+}

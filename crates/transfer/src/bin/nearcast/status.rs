@@ -1,0 +1,86 @@
+//! `nearcast status`
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use indicatif::HumanBytes;
+use nearcast_content::Library;
+use nearcast_transfer::local::Report;
+
+use crate::{
+    cli::{Options, Status},
+    node::{folder, running},
+};
+
+pub async fn status(options: &Options, status: &Status) -> anyhow::Result<ExitCode> {
+    let folder = folder(options)?;
+    if let Some(running) = running(&folder)
+        && let Ok(answer) = reqwest::get(&running.base).await
+    {
+        let reports: Vec<Report> = answer.json().await.context("the running nearcast gave no report")?;
+        if status.json {
+            println!("{}", serde_json::to_string_pretty(&reports)?);
+        } else {
+            println!("nearcast runs (process {}), {} films in use", running.pid, reports.len());
+            reports.iter().for_each(print);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let path = folder.join("library");
+    if !path.is_dir() {
+        println!("nothing runs, and nothing is held in {}", folder.display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let entries = tokio::task::spawn_blocking(move || Library::open(&path).map(|library| library.entries()));
+    let entries = entries.await.context("the library can't be read")??;
+    if status.json {
+        let held: Vec<_> = entries
+            .iter()
+            .map(|entry| {
+                serde_json::json!({
+                    "id": entry.link.id.to_string(),
+                    "link": entry.link.to_string(),
+                    "name": entry.link.name,
+                    "size": entry.link.size,
+                    "held_bytes": entry.held_bytes,
+                    "path": entry.path,
+                })
+            })
+            .collect();
+        println!("{}", serde_json::to_string_pretty(&held)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("nothing runs; {} films are held in {}", entries.len(), folder.display());
+    for entry in &entries {
+        println!("  {}  {}", share(entry.held_bytes, entry.link.size), entry.link.name);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(report: &Report) {
+    println!("  {}  {}", share(report.held_bytes, report.size), report.name);
+    let received = report.received;
+    let all = received.own_group + received.other_groups + received.publisher;
+    if all > 0 {
+        println!(
+            "      received {} (own network {}, other networks {}, publisher {}), {}/s now, {} peers",
+            HumanBytes(all),
+            HumanBytes(received.own_group),
+            HumanBytes(received.other_groups),
+            HumanBytes(received.publisher),
+            HumanBytes(report.rate),
+            report.peers,
+        );
+    }
+    if report.uploaded > 0 {
+        println!("      shared on {}", HumanBytes(report.uploaded));
+    }
+    if let Some(note) = &report.note {
+        println!("      {note}");
+    }
+}
+
+fn share(held: u64, size: u64) -> String {
+    let percent = held.saturating_mul(100).checked_div(size).unwrap_or(100);
+    format!("{percent:>3} % of {:<12}", HumanBytes(size).to_string())
+}

@@ -1,0 +1,456 @@
+//! The controller of one node: its network, its library, and the resources in use.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::AtomicBool,
+    },
+    time::Duration,
+};
+
+use nearcast_content::{Entry, ImportProgress, Library, LibraryError, MemoryStore, Store};
+use nearcast_network::{Config, IdentityError, Network, PieceStream, StartError, identity_on_disk};
+use nearcast_protocol::{
+    Link, Multiaddr, ResourceId, Role,
+    pieces::{Frame, Hello, Reason, Refuse},
+    tracker::Claim,
+};
+use nearcast_schedule::Fetch;
+use tokio::sync::{mpsc, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    drive::{Drive, Parts, permille},
+    reader::Readers,
+    trace::Trace,
+    tracking::{TrackerState, Tracking},
+    transfer::{Command, Shared, Transfer},
+};
+
+/// How long a peer may take to say hello.
+pub(crate) const HELLO_PATIENCE: Duration = Duration::from_secs(10);
+/// Commands on their way to a transfer: incoming streams, mostly; more wait at their sender.
+const COMMANDS: usize = 64;
+/// How many strangers may be in the middle of a hello at once.
+const GREETING: usize = 256;
+
+/// How a controller is set up.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the identity and the library are kept.
+    pub folder: PathBuf,
+    /// Where to listen; empty for any free port on all addresses.
+    pub listen: Vec<Multiaddr>,
+    /// Trackers that are asked besides those a link names.
+    pub trackers: Vec<Multiaddr>,
+    /// The upload limit in bytes/s.
+    pub upload: Option<u64>,
+    /// The download limit in bytes/s.
+    pub download: Option<u64>,
+    /// Whether neighbours on the local network are looked for (mDNS).
+    pub neighbours: bool,
+    /// What this node is there for.
+    pub role: Role,
+    /// How many streams are served at once for each resource (R7 a).
+    pub streams: usize,
+    /// The program and its version, as the tracker is told.
+    pub version: String,
+    /// Where schedules write their event logs, a file a resource.
+    pub trace: Option<PathBuf>,
+}
+
+impl Settings {
+    /// A terminal's settings, with what it keeps in `folder`.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            listen: Vec::new(),
+            trackers: Vec::new(),
+            upload: None,
+            download: None,
+            neighbours: true,
+            role: Role::Terminal,
+            streams: 50,
+            version: concat!("nearcast/", env!("CARGO_PKG_VERSION")).into(),
+            trace: None,
+        }
+    }
+}
+
+/// Where the bytes of a transfer are kept (R5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// On disk, as a task that goes on after a restart.
+    Disk,
+    /// In memory only.
+    Memory,
+}
+
+/// Why a controller can't do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ControllerError {
+    /// The node's identity can't be read or made.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The network can't be started.
+    #[error(transparent)]
+    Network(#[from] StartError),
+    /// The library can't be used.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// The trace file can't be made.
+    #[error("the trace {path} can't be written: {source}")]
+    Trace {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The resource is in use under another size.
+    #[error("this resource is in use with {known} bytes; the link says {claimed}")]
+    SizeDiffers {
+        /// The size in use.
+        known: u64,
+        /// The link's.
+        claimed: u64,
+    },
+}
+
+/// One node. Cheap to clone; [`Controller::stop`] ends it for all.
+#[derive(Clone)]
+pub struct Controller {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: Settings,
+    network: Network,
+    library: Library,
+    tracking: Arc<Tracking>,
+    transfers: Mutex<HashMap<ResourceId, InUse>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+struct InUse {
+    transfer: Transfer,
+    stop: CancellationToken,
+}
+
+impl Controller {
+    /// Starts the node; what the library holds is offered from the start (R5).
+    ///
+    /// # Errors
+    /// When the folder can't be used or the network can't be started.
+    pub async fn start(settings: Settings) -> Result<Self, ControllerError> {
+        let library = Library::open(&settings.folder.join("library"))?;
+        let identity = identity_on_disk(&settings.folder.join("identity"))?;
+        let mut config = Config::new(identity);
+        if !settings.listen.is_empty() {
+            config.listen = settings.listen.clone();
+        }
+        config.neighbours = settings.neighbours;
+        config.upload = settings.upload;
+        config.download = settings.download;
+        let network = Network::start(config).await?;
+        let incoming = network.incoming_pieces();
+        let tracking = Arc::new(Tracking::new(network.clone(), settings.version.clone(), settings.role));
+        let inner = Inner {
+            settings,
+            network,
+            library,
+            tracking,
+            transfers: Mutex::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        let controller = Self { inner: Arc::new(inner) };
+        controller.offer_library();
+        if let Some(incoming) = incoming {
+            let accepting = controller.clone().accept(incoming);
+            let stop = controller.inner.stop.clone();
+            controller.inner.tasks.spawn(async move { stop.run_until_cancelled(accepting).await });
+        }
+        Ok(controller)
+    }
+
+    fn offer_library(&self) {
+        for entry in self.inner.library.entries() {
+            let geometry = entry.link.geometry();
+            let share = entry.held_bytes.saturating_mul(1000).checked_div(geometry.size()).unwrap_or(1000);
+            let share = u16::try_from(share).unwrap_or(999).min(999);
+            let permille = if entry.complete { 1000 } else { share.max(u16::from(entry.held_bytes > 0)) };
+            self.inner.tracking.hold(entry.link.id, permille, &self.trackers_of(&entry.link));
+        }
+    }
+
+    fn trackers_of(&self, link: &Link) -> Vec<Multiaddr> {
+        let mut trackers = link.trackers.clone();
+        for tracker in &self.inner.settings.trackers {
+            if !trackers.contains(tracker) {
+                trackers.push(tracker.clone());
+            }
+        }
+        trackers
+    }
+
+    /// The node's network face.
+    pub fn network(&self) -> &Network {
+        &self.inner.network
+    }
+
+    /// How it was set up.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// What is kept on disk.
+    pub fn library(&self) -> Vec<Entry> {
+        self.inner.library.entries()
+    }
+
+    /// Where the library is.
+    pub fn folder(&self) -> &Path {
+        &self.inner.settings.folder
+    }
+
+    /// How it stands with each tracker.
+    pub fn trackers(&self) -> watch::Receiver<std::collections::BTreeMap<Multiaddr, TrackerState>> {
+        self.inner.tracking.states()
+    }
+
+    /// The resources in use.
+    pub fn transfers(&self) -> Vec<Transfer> {
+        self.lock().values().map(|in_use| in_use.transfer.clone()).collect()
+    }
+
+    /// One resource, if it is in use.
+    pub fn transfer(&self, id: &ResourceId) -> Option<Transfer> {
+        self.lock().get(id).map(|in_use| in_use.transfer.clone())
+    }
+
+    /// Opens a link: what is missing is fetched, what is there is served. Opening it again gives the same
+    /// transfer.
+    ///
+    /// # Errors
+    /// When the library can't take it.
+    pub async fn open(&self, link: &Link, keep: Keep, fetch: Fetch) -> Result<Transfer, ControllerError> {
+        let transfer = match self.transfer(&link.id) {
+            Some(known) if known.link().size == link.size => known,
+            Some(known) if known.store().size_proved() => {
+                let (known, claimed) = (known.link().size, link.size);
+                return Err(ControllerError::SizeDiffers { known, claimed });
+            }
+            other => {
+                if other.is_some() {
+                    self.close(&link.id);
+                }
+                let store: Arc<dyn Store> = match keep {
+                    Keep::Memory => Arc::new(MemoryStore::new(link.id, link.size)),
+                    Keep::Disk => {
+                        let (inner, link) = (Arc::clone(&self.inner), link.clone());
+                        blocking(move || inner.library.task(&link)).await?
+                    }
+                };
+                self.use_store(link.clone(), store)?
+            }
+        };
+        transfer.tell(Command::Fetch(fetch)).await;
+        Ok(transfer)
+    }
+
+    /// Hashes a file where it lies, and serves it. Its link names the given trackers and the settings'.
+    ///
+    /// # Errors
+    /// When the file can't be read, changes while it is read, or the library can't note it.
+    pub async fn share(
+        &self,
+        path: &Path,
+        trackers: &[Multiaddr],
+        progress: impl Fn(ImportProgress) + Send + Sync + 'static,
+        cancelled: Arc<AtomicBool>,
+    ) -> Result<Transfer, ControllerError> {
+        let (inner, path) = (Arc::clone(&self.inner), path.to_owned());
+        let mut all = trackers.to_vec();
+        all.extend(self.inner.settings.trackers.iter().filter(|tracker| !trackers.contains(tracker)).cloned());
+        let (link, store) = blocking(move || {
+            let store = inner.library.import(&path, &progress, &cancelled)?;
+            inner.library.set_trackers(store.id(), all)?;
+            let entry = inner.library.entry(store.id());
+            let link = entry.map(|entry| entry.link).ok_or_else(|| LibraryError::unknown(store.id()))?;
+            Ok::<_, LibraryError>((link, store))
+        })
+        .await?;
+        if self.transfer(&link.id).is_some_and(|known| known.link() != &link) {
+            self.close(&link.id);
+        }
+        match self.transfer(&link.id) {
+            Some(known) => Ok(known),
+            None => self.use_store(link, store),
+        }
+    }
+
+    /// Tells a tracker which URLs stand for links of this node (R6).
+    pub fn claim(&self, tracker: &Multiaddr, claims: Vec<Claim>) {
+        self.inner.tracking.claim(tracker, claims);
+    }
+
+    /// Copies a complete resource out of the library, as a hard link where that works.
+    ///
+    /// # Errors
+    /// When it isn't complete, or the target can't be written.
+    pub async fn export(&self, id: ResourceId, target: &Path) -> Result<(), ControllerError> {
+        let (inner, target) = (Arc::clone(&self.inner), target.to_owned());
+        Ok(blocking(move || inner.library.export(id, &target)).await?)
+    }
+
+    /// Stops using a resource; what is held stays in the library, but is served no more until it is asked
+    /// for again.
+    pub fn close(&self, id: &ResourceId) {
+        if let Some(in_use) = self.lock().remove(id) {
+            in_use.stop.cancel();
+        }
+    }
+
+    /// Closes a resource and takes it out of the library.
+    ///
+    /// # Errors
+    /// When its files can't be deleted.
+    pub async fn remove(&self, id: ResourceId, delete_data: bool) -> Result<(), ControllerError> {
+        self.close(&id);
+        self.inner.tracking.drop_holding(&id);
+        let inner = Arc::clone(&self.inner);
+        Ok(blocking(move || inner.library.remove(id, delete_data)).await?)
+    }
+
+    fn use_store(&self, link: Link, store: Arc<dyn Store>) -> Result<Transfer, ControllerError> {
+        let id = link.id;
+        let trackers = self.trackers_of(&link);
+        let (commands, receiver) = mpsc::channel(COMMANDS);
+        let shared = Arc::new(Shared {
+            link,
+            readers: Readers::default(),
+            arrivals: watch::Sender::new(0),
+            progress: watch::Sender::default(),
+            commands,
+            store,
+        });
+        let trace = match &self.inner.settings.trace {
+            Some(path) => {
+                let path = path.clone();
+                Some(Trace::create(&path).map_err(|source| ControllerError::Trace { path, source })?)
+            }
+            None => None,
+        };
+        self.inner.tracking.hold(id, permille(&*shared.store), &trackers);
+        let parts = Parts {
+            shared: Arc::clone(&shared),
+            network: self.inner.network.clone(),
+            tracking: Arc::clone(&self.inner.tracking),
+            trackers,
+            role: self.inner.settings.role,
+            streams: self.inner.settings.streams,
+            trace,
+        };
+        let transfer = Transfer::new(shared);
+        let stop = self.inner.stop.child_token();
+        let mut transfers = self.lock();
+        if let Some(known) = transfers.get(&id) {
+            // Somebody else was faster.
+            return Ok(known.transfer.clone());
+        }
+        transfers.insert(id, InUse { transfer: transfer.clone(), stop: stop.clone() });
+        self.inner.tasks.spawn(Drive::new(parts, receiver).run(stop));
+        Ok(transfer)
+    }
+
+    /// Hands incoming streams to the transfers they are about.
+    async fn accept(self, mut incoming: mpsc::Receiver<PieceStream>) {
+        let greeting = Arc::new(tokio::sync::Semaphore::new(GREETING));
+        while let Some(stream) = incoming.recv().await {
+            let Ok(permit) = Arc::clone(&greeting).acquire_owned().await else { return };
+            let controller = self.clone();
+            let stop = self.inner.stop.clone();
+            self.inner.tasks.spawn(async move {
+                stop.run_until_cancelled(controller.welcome(stream)).await;
+                drop(permit);
+            });
+        }
+    }
+
+    async fn welcome(&self, mut stream: PieceStream) {
+        let hello = match tokio::time::timeout(HELLO_PATIENCE, stream.receive.next()).await {
+            Ok(Ok(Some(Frame::Hello(hello)))) => hello,
+            _ => return,
+        };
+        match self.serve(&hello).await {
+            Some(transfer) => {
+                transfer.tell(Command::Incoming(Box::new(stream), hello)).await;
+            }
+            None => {
+                let refuse =
+                    Refuse { id: None, reason: Reason::NotHeld, retry_after_ms: 60_000, peers: Vec::new() };
+                // The peer may be gone; a refusal that can't be told is no loss.
+                stream.send.send(Frame::Refuse(refuse)).await.ok();
+            }
+        }
+    }
+
+    /// The transfer a peer asks about: in use, or in the library.
+    async fn serve(&self, hello: &Hello) -> Option<Transfer> {
+        if let Some(transfer) = self.transfer(&hello.resource) {
+            return Some(transfer);
+        }
+        let (inner, id) = (Arc::clone(&self.inner), hello.resource);
+        let opened = blocking(move || {
+            let link = inner.library.entry(id).map(|entry| entry.link);
+            let store = inner.library.store(id)?;
+            Ok::<_, LibraryError>(link.zip(store))
+        });
+        match opened.await {
+            Ok(Some((link, store))) => self.use_store(link, store).ok(),
+            Ok(None) => None,
+            Err(error) => {
+                tracing::warn!(%error, "a resource can't be served");
+                None
+            }
+        }
+    }
+
+    /// Stops everything: streams are closed, trackers told, what is held is synced. Bounded in time.
+    pub async fn stop(&self) {
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        let tracking = self.inner.tracking.stop();
+        // Syncing a large file to a slow disk may take a while; longer than this it is not waited for,
+        // and the next start verifies what is there.
+        let tasks = tokio::time::timeout(Duration::from_secs(20), self.inner.tasks.wait());
+        let ((), _) = tokio::join!(tracking, tasks);
+        self.inner.network.stop().await;
+        let inner = Arc::clone(&self.inner);
+        if let Err(error) = blocking(move || inner.library.sync()).await {
+            tracing::warn!(%error, "the library could not be synced");
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ResourceId, InUse>> {
+        self.inner.transfers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs what may block on a thread that may.
+async fn blocking<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T, LibraryError> + Send + 'static,
+) -> Result<T, LibraryError> {
+    match tokio::task::spawn_blocking(act).await {
+        Ok(outcome) => outcome,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Cancelled: the runtime is shutting down, and so is whoever waits here.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+

@@ -1,0 +1,262 @@
+//! Who is known to hold a resource, and who is dialled next.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use nearcast_protocol::{Group, PeerAddress, PeerId, Role, tracker::ListedPeer};
+use nearcast_schedule::Peer;
+
+/// How many dials run at once: enough to reach a whole group quickly, few enough for a home router.
+const AT_ONCE: usize = 16;
+/// How many peers are connected for one resource, at most; R3's list is no longer than 50.
+const CONNECTED: usize = 60;
+/// How many contacts are remembered per resource.
+const REMEMBERED: usize = 400;
+const FIRST_REST: Duration = Duration::from_secs(2);
+const LONGEST_REST: Duration = Duration::from_secs(300);
+
+/// Everyone known to hold a resource.
+#[derive(Default)]
+pub(crate) struct Contacts {
+    known: HashMap<PeerId, Contact>,
+    order: u64,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Contact {
+    pub address: PeerAddress,
+    pub group: Group,
+    pub role: Role,
+    /// Found on the local network rather than through the tracker.
+    pub neighbour: bool,
+    state: State,
+    failures: u32,
+    place: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum State {
+    Idle,
+    Dialling,
+    Connected(Peer),
+    Resting(Instant),
+    Banned,
+}
+
+impl Contacts {
+    /// Takes in a tracker's list, in its order: the own group comes first in it.
+    pub fn learn(&mut self, list: &[ListedPeer]) {
+        for listed in list {
+            self.add(listed.address.clone(), listed.group, listed.role, false);
+        }
+    }
+
+    /// Takes in peers found on the local network.
+    pub fn learn_neighbours(&mut self, neighbours: &[PeerAddress]) {
+        for address in neighbours {
+            match self.known.get_mut(&address.peer) {
+                Some(contact) => contact.neighbour = true,
+                None => self.add(address.clone(), Group::UNKNOWN, Role::Terminal, true),
+            }
+        }
+    }
+
+    fn add(&mut self, address: PeerAddress, group: Group, role: Role, neighbour: bool) {
+        if let Some(contact) = self.known.get_mut(&address.peer) {
+            contact.group = group;
+            contact.role = role;
+            if !address.addresses.is_empty() {
+                contact.address = address;
+            }
+            return;
+        }
+        if self.known.len() >= REMEMBERED && !self.forget_one() {
+            return;
+        }
+        self.order += 1;
+        let place = self.order;
+        let contact = Contact { address, group, role, neighbour, state: State::Idle, failures: 0, place };
+        self.known.insert(contact.address.peer, contact);
+    }
+
+    fn forget_one(&mut self) -> bool {
+        let resting = self.known.iter().filter(|(_, contact)| matches!(contact.state, State::Resting(_)));
+        let oldest = resting.min_by_key(|(_, contact)| contact.place).map(|(peer, _)| *peer);
+        oldest.is_some_and(|peer| self.known.remove(&peer).is_some())
+    }
+
+    /// Who is to be dialled now.
+    pub fn next(&mut self, now: Instant) -> Option<PeerAddress> {
+        let busy = |state| self.known.values().filter(|contact| contact.in_state(state)).count();
+        let (dialling, connected) = (busy(Stage::Dialling), busy(Stage::Connected));
+        if dialling >= AT_ONCE || dialling + connected >= CONNECTED {
+            return None;
+        }
+        let next = self.known.values_mut().filter(|contact| contact.ready(now));
+        // Somebody on the same wire comes before the tracker's order.
+        let next = next.min_by_key(|contact| (!contact.neighbour, contact.failures, contact.place))?;
+        next.state = State::Dialling;
+        Some(next.address.clone())
+    }
+
+    /// When somebody may be dialled again.
+    pub fn wake_at(&self) -> Option<Instant> {
+        self.known
+            .values()
+            .filter_map(|contact| match contact.state {
+                State::Resting(until) => Some(until),
+                _ => None,
+            })
+            .min()
+    }
+
+    /// A stream with this peer is open, whoever opened it.
+    pub fn connected(&mut self, peer: PeerId, handle: Peer) -> Contact {
+        if !self.known.contains_key(&peer) {
+            self.add(PeerAddress::new(peer, []), Group::UNKNOWN, Role::Terminal, false);
+        }
+        let contact = self.known.entry(peer).or_insert_with(|| Contact {
+            address: PeerAddress::new(peer, []),
+            group: Group::UNKNOWN,
+            role: Role::Terminal,
+            neighbour: false,
+            state: State::Idle,
+            failures: 0,
+            place: u64::MAX,
+        });
+        contact.state = State::Connected(handle);
+        contact.failures = 0;
+        contact.clone()
+    }
+
+    /// The dial failed, or the stream ended: when to try again.
+    pub fn rest(&mut self, peer: PeerId, at_least: Option<Duration>, now: Instant) {
+        if let Some(contact) = self.known.get_mut(&peer) {
+            if contact.state == State::Banned {
+                return;
+            }
+            let grown = FIRST_REST * 2_u32.saturating_pow(contact.failures.min(8));
+            contact.failures += 1;
+            contact.state = State::Resting(now + at_least.unwrap_or_default().max(grown.min(LONGEST_REST)));
+        }
+    }
+
+    /// Never again.
+    pub fn ban(&mut self, peer: PeerId) {
+        if let Some(contact) = self.known.get_mut(&peer) {
+            contact.state = State::Banned;
+        }
+    }
+
+    /// The handle of a connected peer.
+    pub fn handle(&self, peer: PeerId) -> Option<Peer> {
+        match self.known.get(&peer)?.state {
+            State::Connected(handle) => Some(handle),
+            _ => None,
+        }
+    }
+
+    /// What is known of a peer.
+    pub fn get(&self, peer: PeerId) -> Option<&Contact> {
+        self.known.get(&peer)
+    }
+
+    /// How many are known.
+    pub fn count(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether somebody is being dialled or could be at once.
+    pub fn hopeful(&self, now: Instant) -> bool {
+        self.known.values().any(|contact| contact.in_state(Stage::Dialling) || contact.ready(now))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    Dialling,
+    Connected,
+}
+
+impl Contact {
+    fn in_state(&self, stage: Stage) -> bool {
+        match self.state {
+            State::Dialling => stage == Stage::Dialling,
+            State::Connected(_) => stage == Stage::Connected,
+            _ => false,
+        }
+    }
+
+    fn ready(&self, now: Instant) -> bool {
+        let rested = match self.state {
+            State::Idle => true,
+            State::Resting(until) => until <= now,
+            _ => false,
+        };
+        rested && !self.address.addresses.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(number: u8) -> ListedPeer {
+        let address = format!("/ip4/127.1.0.{number}/tcp/4400").parse().unwrap();
+        ListedPeer {
+            address: PeerAddress::new(PeerId::random(), [address]),
+            group: Group(1),
+            role: Role::Terminal,
+            permille: 1000,
+            spare_upload: 0,
+        }
+    }
+
+    #[test]
+    fn dials_in_the_tracker_s_order_and_not_too_many_at_once() {
+        let mut contacts = Contacts::default();
+        let list: Vec<_> = (0..AT_ONCE as u8 + 5).map(listed).collect();
+        contacts.learn(&list);
+        let now = Instant::now();
+        let dialled: Vec<_> = std::iter::from_fn(|| contacts.next(now)).map(|a| a.peer).collect();
+        let expected: Vec<_> = list[..AT_ONCE].iter().map(ListedPeer::peer).collect();
+        assert_eq!(dialled, expected);
+    }
+
+    #[test]
+    fn who_fails_rests_longer_each_time_and_the_banned_never_return() {
+        let mut contacts = Contacts::default();
+        let list = [listed(1), listed(2)];
+        contacts.learn(&list);
+        let (first, second) = (list[0].peer(), list[1].peer());
+        let mut now = Instant::now();
+        let mut rests = Vec::new();
+        contacts.ban(second);
+        for _ in 0..3 {
+            assert_eq!(contacts.next(now).map(|a| a.peer), Some(first));
+            contacts.rest(first, None, now);
+            assert_eq!(contacts.next(now), None);
+            let until = contacts.wake_at().unwrap();
+            rests.push(until - now);
+            now = until;
+        }
+        assert_eq!(rests, [FIRST_REST, FIRST_REST * 2, FIRST_REST * 4]);
+        // Being listed again is no pardon.
+        contacts.learn(&list);
+        assert_eq!(contacts.next(now).map(|a| a.peer), Some(first));
+        assert_eq!(contacts.next(now), None);
+        contacts.rest(first, Some(Duration::from_secs(900)), now);
+        assert_eq!(contacts.wake_at(), Some(now + Duration::from_secs(900)));
+    }
+
+    #[test]
+    fn a_flood_of_contacts_is_bounded() {
+        let mut contacts = Contacts::default();
+        for _ in 0..10 {
+            contacts.learn(&(0..100).map(listed).collect::<Vec<_>>());
+        }
+        assert_eq!(contacts.count(), REMEMBERED);
+    }
+}

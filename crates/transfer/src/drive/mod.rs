@@ -1,0 +1,526 @@
+//! The task of one transfer: feeds the schedule with what happens and does what it decides.
+
+mod judge;
+mod meet;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use nearcast_content::AcceptError;
+use nearcast_network::{Network, PieceStream};
+use nearcast_protocol::{
+    Blocks, Group, Multiaddr, PeerId, Role,
+    pieces::{Frame, Hello, PieceRequest, Reason},
+    tracker::{PeerList, Received},
+};
+use nearcast_schedule::{Action, Event, Failure, Fetch, Film, Peer, Reader, RequestId, Schedule};
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    judge::SIZE_DOUBT,
+    meet::{DialFailure, retry_after},
+};
+use crate::{
+    dialling::Contacts,
+    finding::{Finding, FoundNobody},
+    meter::Meter,
+    progress::{Peers, Progress, Stopped, Trouble},
+    session::{Order, Report, Session},
+    tracking::Tracking,
+    transfer::{Command, Shared},
+};
+
+/// How long verified blocks are gathered before peers are told: a message a block would be as costly as
+/// small blocks, and half a second would make a neighbour ask elsewhere.
+const ANNOUNCE: Duration = Duration::from_millis(100);
+/// How often the outside sees progress.
+const SHOW: Duration = Duration::from_millis(100);
+/// Reports of all sessions on their way: a few per peer, so that one fast peer doesn't hold up the others.
+const REPORTS: usize = 512;
+
+/// What a drive is made of.
+pub(crate) struct Parts {
+    pub shared: Arc<Shared>,
+    pub network: Network,
+    pub tracking: Arc<Tracking>,
+    pub trackers: Vec<Multiaddr>,
+    pub role: Role,
+    /// How many streams are served at once for this resource (R7 a).
+    pub streams: usize,
+    pub trace: Option<crate::trace::Trace>,
+}
+
+pub(crate) struct Drive {
+    parts: Parts,
+    commands: mpsc::Receiver<Command>,
+    reports: (mpsc::Sender<(Peer, Report)>, mpsc::Receiver<(Peer, Report)>),
+    jobs: JoinSet<Done>,
+    schedule: Option<Schedule>,
+    began: Instant,
+    wake: Option<Duration>,
+    peers: BTreeMap<Peer, Connected>,
+    next_peer: u32,
+    contacts: Contacts,
+    finding: Finding,
+    readers: BTreeSet<u32>,
+    bit_rate: Option<u64>,
+    announce: (Blocks, Option<Instant>),
+    proved: bool,
+    unproved: Vec<(Peer, RequestId, Range<u64>, BytesMut)>,
+    /// Peers that know another size than the link does; what they say, if they say it.
+    doubts: (BTreeMap<PeerId, Option<u64>>, Option<Instant>),
+    group: Group,
+    uploaded: u64,
+    meter: Meter,
+    shown: Instant,
+    paused: bool,
+    stopped: Option<Stopped>,
+    last_failure: Option<String>,
+}
+
+struct Connected {
+    id: PeerId,
+    address: Option<Multiaddr>,
+    session: Session,
+    group: Group,
+    role: Role,
+    outgoing: bool,
+    asked_for_something: bool,
+    task: tokio::task::AbortHandle,
+}
+
+/// What a job of the drive has brought.
+enum Done {
+    Found(usize, Result<PeerList, String>),
+    Dialled(PeerId, Result<(PieceStream, Hello), DialFailure>),
+    Accepted(Peer, RequestId, Result<Blocks, AcceptError>),
+    Session,
+    Synced,
+}
+
+impl Drive {
+    pub fn new(parts: Parts, commands: mpsc::Receiver<Command>) -> Self {
+        let finding = Finding::new(parts.trackers.clone());
+        let now = Instant::now();
+        Self {
+            parts,
+            commands,
+            reports: mpsc::channel(REPORTS),
+            jobs: JoinSet::new(),
+            schedule: None,
+            began: now,
+            wake: None,
+            peers: BTreeMap::new(),
+            next_peer: 0,
+            contacts: Contacts::default(),
+            finding,
+            readers: BTreeSet::new(),
+            bit_rate: None,
+            announce: (Blocks::new(), None),
+            proved: false,
+            unproved: Vec::new(),
+            doubts: (BTreeMap::new(), None),
+            group: Group::UNKNOWN,
+            uploaded: 0,
+            meter: Meter::default(),
+            shown: now,
+            paused: false,
+            stopped: None,
+            last_failure: None,
+        }
+    }
+
+    /// Runs until stopped; then syncs what is held.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut neighbours = self.parts.network.neighbours();
+        let shared = Arc::clone(&self.parts.shared);
+        self.show();
+        loop {
+            let sleep = self.next_wake().map(tokio::time::Instant::from_std);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                command = self.commands.recv() => match command {
+                    Some(command) => self.obey(command),
+                    None => break,
+                },
+                Some((peer, report)) = self.reports.1.recv() => {
+                    self.take(peer, report);
+                    // What else has arrived is taken before anything is decided.
+                    for _ in 0..REPORTS {
+                        let Ok((peer, report)) = self.reports.1.try_recv() else { break };
+                        self.take(peer, report);
+                    }
+                }
+                Some(Ok(done)) = self.jobs.join_next() => self.done(done),
+                () = shared.readers.changed.notified() => self.follow_readers(),
+                Ok(()) = neighbours.changed(), if self.fetching() => {
+                    let found = neighbours.borrow_and_update().clone();
+                    self.contacts.learn_neighbours(&found);
+                }
+                () = sleep_until(sleep) => {}
+            }
+            self.go_on();
+        }
+        self.stopped.get_or_insert(Stopped::Closed);
+        self.show();
+        self.jobs.abort_all();
+        let store = Arc::clone(&shared.store);
+        let synced = tokio::task::spawn_blocking(move || store.sync()).await;
+        if let Ok(Err(error)) = synced {
+            tracing::warn!(%error, "what is held could not be synced");
+        }
+        self.parts.shared.arrivals.send_modify(|count| *count += 1);
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn fetching(&self) -> bool {
+        self.schedule.is_some() && self.stopped.is_none() && !self.parts.shared.store.complete()
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = self.now();
+        if let Some(schedule) = &mut self.schedule {
+            schedule.handle(now, event);
+        }
+    }
+
+    /// Everything that follows from what has just happened.
+    fn go_on(&mut self) {
+        let now = Instant::now();
+        if self.fetching() && !self.paused {
+            self.find(now);
+            while let Some(address) = self.contacts.next(now) {
+                self.dial(address);
+            }
+        }
+        self.act();
+        if self.announce.1.is_some_and(|due| due <= now) {
+            self.tell_peers();
+        }
+        self.judge_size(now);
+        if now.duration_since(self.shown) >= SHOW {
+            self.show();
+        }
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let schedule = self.wake.map(|wake| self.began + wake);
+        let mut wakes = vec![schedule, self.announce.1, self.doubts.1.map(|since| since + SIZE_DOUBT)];
+        if self.fetching() && !self.paused {
+            wakes.extend([self.contacts.wake_at(), self.finding.wake_at(), Some(self.shown + SHOW)]);
+        }
+        wakes.into_iter().flatten().min()
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Fetch(fetch) => self.fetch(fetch),
+            Command::Pause(on) => {
+                self.paused = on;
+                self.handle(Event::Pause(on));
+            }
+            Command::Incoming(stream, hello) => self.incoming(*stream, &hello),
+        }
+    }
+
+    fn fetch(&mut self, fetch: Fetch) {
+        let store = &self.parts.shared.store;
+        if self.schedule.is_some() || store.complete() {
+            return;
+        }
+        self.began = Instant::now();
+        let film = Film {
+            geometry: store.geometry(),
+            bit_rate: self.bit_rate,
+            size_proved: store.size_proved(),
+            held: store.held(),
+            own_group: self.group,
+        };
+        self.proved = film.size_proved;
+        let seed = rand::random();
+        self.schedule = Some(Schedule::new(film, fetch, seed));
+        // Whoever is connected already may have what is wanted now.
+        let joined: Vec<_> = self.peers.iter().map(|(peer, c)| (*peer, c.group, c.role)).collect();
+        for (peer, group, role) in joined {
+            self.handle(Event::PeerJoined { peer, group, role, local: false });
+        }
+        let found = self.parts.network.neighbours().borrow().clone();
+        self.contacts.learn_neighbours(&found);
+        self.follow_readers();
+    }
+
+    fn find(&mut self, now: Instant) {
+        let alone = self.peers.is_empty();
+        for (index, tracker) in self.finding.due(now, alone) {
+            let network = self.parts.network.clone();
+            let link = &self.parts.shared.link;
+            let request = crate::finding::request(link, alone && self.contacts.count() > 0);
+            self.jobs.spawn(async move {
+                Done::Found(index, crate::finding::find(&network, &tracker, &request).await)
+            });
+        }
+    }
+
+    fn take(&mut self, peer: Peer, report: Report) {
+        if !self.peers.contains_key(&peer) {
+            return;
+        }
+        match report {
+            Report::Has(blocks) => self.handle(Event::PeerHas { peer, blocks }),
+            Report::Lost(blocks) => self.handle(Event::PeerLost { peer, blocks }),
+            Report::Progress { request, bytes } => self.handle(Event::Progress { peer, request, bytes }),
+            Report::Unproved { request, blocks, encoded } => self.park(peer, request, blocks, encoded),
+            Report::Answered { request, result } => self.answered(peer, request, result),
+            Report::Refused { request, refuse } => {
+                let failure = match refuse.reason {
+                    Reason::NotHeld | Reason::Invalid | Reason::NotAllowed => Failure::NotHeld,
+                    Reason::Busy | Reason::EnoughHolders | Reason::Paused => {
+                        Failure::Refused { retry_after: retry_after(&refuse) }
+                    }
+                };
+                self.handle(Event::Failed { peer, request, verified: Blocks::new(), failure });
+            }
+            Report::Uploaded(bytes) => {
+                self.uploaded += bytes;
+                if let Some(connected) = self.peers.get_mut(&peer) {
+                    connected.asked_for_something = true;
+                }
+            }
+            Report::Ended(ending) => self.ended(peer, ending),
+        }
+    }
+
+    fn end(&mut self, why: Stopped) {
+        if self.stopped.is_none() {
+            tracing::debug!(%why, "a transfer has ended");
+            self.stopped = Some(why);
+            self.handle(Event::Pause(true));
+            self.show();
+            self.parts.shared.arrivals.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn verified(&mut self, blocks: &Blocks) {
+        if blocks.is_empty() {
+            return;
+        }
+        self.announce.0 = self.announce.0.union(blocks);
+        self.announce.1.get_or_insert_with(|| Instant::now() + ANNOUNCE);
+        self.parts.shared.arrivals.send_modify(|count| *count += 1);
+        if self.parts.shared.store.complete() {
+            self.completed();
+        }
+    }
+
+    fn completed(&mut self) {
+        self.tell_peers();
+        self.show();
+        let store = Arc::clone(&self.parts.shared.store);
+        self.jobs.spawn_blocking(move || {
+            if let Err(error) = store.sync() {
+                tracing::warn!(%error, "what is held could not be synced");
+            }
+            Done::Synced
+        });
+        // A publisher wants nothing of us: its streams are for those who still fetch (R7 a).
+        let idle: Vec<_> = self.peers.iter().filter(|(_, peer)| peer.role == Role::Publisher);
+        let idle: Vec<_> = idle.into_iter().map(|(peer, _)| *peer).collect();
+        idle.into_iter().for_each(|peer| self.leave(peer, None));
+    }
+
+    /// Says what is new to everyone who is connected, and to the trackers.
+    fn tell_peers(&mut self) {
+        let (blocks, _) = std::mem::take(&mut self.announce);
+        for frame in Frame::have(&blocks) {
+            for connected in self.peers.values() {
+                connected.session.order(Order::Say(frame.clone()));
+            }
+        }
+        let permille = permille(&*self.parts.shared.store);
+        self.parts.tracking.hold(self.parts.shared.link.id, permille, &self.parts.trackers);
+    }
+
+    fn follow_readers(&mut self) {
+        let positions = self.parts.shared.readers.take();
+        let bit_rate = *self.parts.shared.readers.bit_rate.borrow();
+        if bit_rate != self.bit_rate {
+            self.bit_rate = bit_rate;
+            if let Some(bits) = bit_rate {
+                self.handle(Event::BitRate(bits));
+            }
+        }
+        if self.schedule.is_none() {
+            return;
+        }
+        let gone: Vec<_> = self.readers.iter().filter(|number| !positions.contains_key(number)).copied().collect();
+        for number in gone {
+            self.readers.remove(&number);
+            self.handle(Event::ReaderClosed { reader: Reader(number) });
+        }
+        for (number, position) in positions {
+            let reader = Reader(number);
+            let opened = self.readers.insert(number);
+            if opened {
+                self.handle(Event::ReaderOpened { reader });
+            }
+            if opened || position.news {
+                self.handle(Event::Playback { reader, rate: position.rate });
+                let waiting = position.waiting.is_some();
+                if !position.bytes.is_empty() {
+                    self.handle(Event::Reading { reader, bytes: position.bytes, waiting });
+                }
+            }
+        }
+    }
+
+    fn act(&mut self) {
+        let now = self.now();
+        let Some(schedule) = &mut self.schedule else { return };
+        self.wake = None;
+        let mut lost = Vec::new();
+        while let Some(action) = schedule.poll(now) {
+            match action {
+                Action::Request { peer, request, blocks, class, deadline } => {
+                    let left = deadline.saturating_sub(now).as_millis();
+                    let piece = PieceRequest {
+                        id: request.0,
+                        first: blocks.start,
+                        count: blocks.end - blocks.start,
+                        class,
+                        deadline_ms: u32::try_from(left).unwrap_or(u32::MAX),
+                    };
+                    let session = self.peers.get(&peer).map(|connected| &connected.session);
+                    if !session.is_some_and(|session| session.order(Order::Request(piece, blocks))) {
+                        lost.push(peer);
+                    }
+                }
+                Action::Cancel { peer, request } => {
+                    if let Some(connected) = self.peers.get(&peer) {
+                        connected.session.order(Order::Cancel(request));
+                    }
+                }
+                Action::WakeAt(wake) => self.wake = Some(self.wake.map_or(wake, |known| known.min(wake))),
+            }
+        }
+        if let Some(trace) = &mut self.parts.trace {
+            trace.write(schedule);
+        }
+        if !lost.is_empty() {
+            lost.into_iter().for_each(|peer| self.leave(peer, None));
+            self.act();
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        let now = Instant::now();
+        match done {
+            Done::Found(index, Ok(list)) => {
+                if list.group != self.group {
+                    self.group = list.group;
+                    self.handle(Event::Group(list.group));
+                }
+                self.finding.found(index, &list, now);
+                self.contacts.learn(&list.peers);
+                self.regroup();
+            }
+            Done::Found(index, Err(reason)) => self.finding.failed(index, reason, now),
+            Done::Dialled(peer, Ok((stream, hello))) => self.dialled(peer, stream, &hello),
+            Done::Dialled(peer, Err(failure)) => {
+                if self.contacts.handle(peer).is_none() {
+                    self.last_failure = Some(failure.reason);
+                    self.contacts.rest(peer, failure.retry_after, now);
+                }
+            }
+            Done::Accepted(peer, request, result) => self.answered(peer, request, result),
+            Done::Session | Done::Synced => {}
+        }
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        if !self.fetching() || !self.peers.is_empty() {
+            return None;
+        }
+        match self.finding.nobody() {
+            Some(FoundNobody::NoTracker) if self.contacts.count() == 0 => Some(Trouble::NoTracker),
+            Some(FoundNobody::Failed(tracker, reason, again)) => {
+                Some(Trouble::Tracker { tracker, reason, again })
+            }
+            Some(FoundNobody::Listed(0)) => Some(Trouble::NobodyHolds),
+            Some(FoundNobody::Listed(listed)) => {
+                self.last_failure.clone().map(|reason| Trouble::NobodyReached { listed, reason })
+            }
+            _ => None,
+        }
+    }
+
+    /// Lets the outside see how far it is.
+    fn show(&mut self) {
+        self.shown = Instant::now();
+        let now = self.now();
+        let store = &self.parts.shared.store;
+        let held = store.held();
+        let mut peers = Peers::default();
+        for connected in self.peers.values() {
+            let own = connected.group.same_network(self.group);
+            match connected.role {
+                Role::Publisher => peers.publishers += 1,
+                Role::Terminal if own => peers.own_group += 1,
+                Role::Terminal => peers.other_groups += 1,
+            }
+        }
+        let (mut received, mut rate, mut waiting) = (Received::default(), 0, None);
+        if let Some(schedule) = &self.schedule {
+            let statistics = schedule.statistics(now);
+            received = Received {
+                own_group: statistics.own_group,
+                other_groups: statistics.other_groups,
+                publishers: statistics.publishers,
+            };
+            rate = self.meter.rate(now, statistics.payload);
+            waiting = schedule.why_waiting(now).map(|wait| wait.to_string());
+        }
+        self.parts.tracking.received(self.parts.shared.link.id, received);
+        let progress = Progress {
+            size: self.parts.shared.link.size,
+            size_proved: store.size_proved(),
+            held_bytes: if store.size_proved() { store.geometry().bytes_in(&held) } else { 0 },
+            held,
+            received,
+            uploaded: self.uploaded,
+            rate,
+            peers,
+            group: self.group,
+            waiting,
+            trouble: self.trouble(),
+            stopped: self.stopped.clone(),
+        };
+        self.parts.shared.progress.send_replace(progress);
+    }
+}
+
+/// How much of a resource is held, in thousandths; 1000 only if it is complete, 1 at least if anything is.
+pub(crate) fn permille(store: &dyn nearcast_content::Store) -> u16 {
+    let geometry = store.geometry();
+    if store.complete() {
+        return 1000;
+    }
+    let held = store.held().count();
+    let share = held.saturating_mul(1000) / geometry.count();
+    u16::try_from(share).unwrap_or(999).clamp(u16::from(held > 0), 999)
+}
+
+async fn sleep_until(when: Option<tokio::time::Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,138 @@
+//! Asking the trackers who holds a resource, and when to ask again.
+
+use std::time::{Duration, Instant};
+
+use nearcast_network::Network;
+use nearcast_protocol::{
+    Link, Multiaddr,
+    tracker::{Answer, Find, PeerList, Request},
+};
+
+use crate::tracking::PATIENCE;
+
+/// With nobody connected, a tracker is asked this soon again, then ever later.
+const SOONEST: Duration = Duration::from_secs(2);
+const LATEST: Duration = Duration::from_secs(60);
+/// Whatever a tracker says, it is asked again within this.
+const LONGEST_REST: Duration = Duration::from_secs(600);
+
+/// The state of finding, one entry a tracker.
+pub(crate) struct Finding {
+    trackers: Vec<Asked>,
+}
+
+struct Asked {
+    tracker: Multiaddr,
+    due: Instant,
+    under_way: bool,
+    failures: u32,
+    /// How many times in a row nobody was connected when an answer came.
+    lonely: u32,
+    outcome: Option<Result<usize, String>>,
+}
+
+/// What finding has come to while nobody is connected.
+pub(crate) enum FoundNobody {
+    NoTracker,
+    Failed(Multiaddr, String, Duration),
+    Listed(usize),
+}
+
+impl Finding {
+    pub fn new(trackers: Vec<Multiaddr>) -> Self {
+        let asked = |tracker| Asked {
+            tracker,
+            due: Instant::now(),
+            under_way: false,
+            failures: 0,
+            lonely: 0,
+            outcome: None,
+        };
+        Self { trackers: trackers.into_iter().map(asked).collect() }
+    }
+
+    /// Which trackers are to be asked now; they count as being asked from here on.
+    pub fn due(&mut self, now: Instant, alone: bool) -> Vec<(usize, Multiaddr)> {
+        let mut due = Vec::new();
+        for (index, asked) in self.trackers.iter_mut().enumerate() {
+            if !alone {
+                asked.lonely = 0;
+            }
+            if !asked.under_way && asked.due <= now {
+                asked.under_way = true;
+                due.push((index, asked.tracker.clone()));
+            }
+        }
+        due
+    }
+
+    /// When the next is due.
+    pub fn wake_at(&self) -> Option<Instant> {
+        self.trackers.iter().filter(|asked| !asked.under_way).map(|asked| asked.due).min()
+    }
+
+    /// A tracker has answered.
+    pub fn found(&mut self, index: usize, list: &PeerList, now: Instant) {
+        let Some(asked) = self.trackers.get_mut(index) else { return };
+        asked.under_way = false;
+        asked.failures = 0;
+        asked.outcome = Some(Ok(list.peers.len()));
+        let usual = Duration::from_millis(list.ask_again_ms.into()).clamp(SOONEST, LONGEST_REST);
+        let lonely = (SOONEST * 2_u32.saturating_pow(asked.lonely)).min(LATEST);
+        asked.lonely = (asked.lonely + 1).min(6);
+        asked.due = now + usual.min(lonely);
+    }
+
+    /// A tracker hasn't answered, or not sensibly.
+    pub fn failed(&mut self, index: usize, reason: String, now: Instant) {
+        let Some(asked) = self.trackers.get_mut(index) else { return };
+        asked.under_way = false;
+        asked.due = now + (SOONEST / 2 * 2_u32.saturating_pow(asked.failures)).min(LATEST);
+        asked.failures = (asked.failures + 1).min(8);
+        asked.outcome = Some(Err(reason));
+    }
+
+    /// Something has changed that a list would tell: ask within a moment.
+    pub fn ask_soon(&mut self, now: Instant) {
+        for asked in &mut self.trackers {
+            if asked.failures == 0 {
+                asked.due = asked.due.min(now + SOONEST);
+            }
+        }
+    }
+
+    /// Why nobody is there, judged by the tracker that said most.
+    pub fn nobody(&self) -> Option<FoundNobody> {
+        if self.trackers.is_empty() {
+            return Some(FoundNobody::NoTracker);
+        }
+        let listed = self.trackers.iter().filter_map(|asked| asked.outcome.as_ref()?.as_ref().ok().copied());
+        if let Some(most) = listed.max() {
+            return Some(FoundNobody::Listed(most));
+        }
+        let failed = self.trackers.iter().find_map(|asked| Some((asked, asked.outcome.clone()?.err()?)));
+        failed.map(|(asked, reason)| {
+            let again = asked.due.saturating_duration_since(Instant::now());
+            FoundNobody::Failed(asked.tracker.clone(), reason, again)
+        })
+    }
+}
+
+/// What is asked about a link.
+pub(crate) fn request(link: &Link, stalled: bool) -> Request {
+    Request::Find(Find { resource: link.id, token: link.token.clone(), stalled })
+}
+
+/// Asks one tracker.
+pub(crate) async fn find(
+    network: &Network,
+    tracker: &Multiaddr,
+    request: &Request,
+) -> Result<PeerList, String> {
+    match network.ask(tracker, request, PATIENCE).await {
+        Ok(Answer::Found(list)) => Ok(list),
+        Ok(Answer::Refused { reason, .. }) => Err(format!("it refuses: {reason}")),
+        Ok(_) => Err("it answered something else than a peer list".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,112 @@
+//! Location and progress, for players that read the file themselves (R4).
+
+use std::{ops::Range, path::PathBuf};
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use nearcast_content::Location;
+use serde::{Deserialize, Serialize};
+
+use super::{Shared, parse_id};
+use crate::Transfer;
+
+/// What is known of one resource in use.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Report {
+    /// The resource id.
+    pub id: String,
+    /// The link it was opened with.
+    pub link: String,
+    /// The file's name.
+    pub name: String,
+    /// Its size in bytes; a claim until `size_proved`.
+    pub size: u64,
+    /// Whether the size is proved.
+    pub size_proved: bool,
+    /// Verified bytes held.
+    pub held_bytes: u64,
+    /// Verified byte ranges: these may be read at the location.
+    pub verified: Vec<Range<u64>>,
+    /// The (partial) file; none while the bytes are kept in memory.
+    pub path: Option<PathBuf>,
+    /// Bytes received, by where they came from.
+    pub received: Source,
+    /// Bytes uploaded.
+    pub uploaded: u64,
+    /// Bytes/s that arrive now.
+    pub rate: u64,
+    /// Connected peers.
+    pub peers: usize,
+    /// Why it waits, or what is wrong, if anything is.
+    pub note: Option<String>,
+}
+
+/// Bytes by where they came from.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Source {
+    /// Terminals of the own group.
+    pub own_group: u64,
+    /// Terminals of other groups.
+    pub other_groups: u64,
+    /// Publishers.
+    pub publisher: u64,
+}
+
+impl From<nearcast_protocol::tracker::Received> for Source {
+    fn from(received: nearcast_protocol::tracker::Received) -> Self {
+        Self {
+            own_group: received.own_group,
+            other_groups: received.other_groups,
+            publisher: received.publishers,
+        }
+    }
+}
+
+impl Report {
+    fn of(transfer: &Transfer) -> Self {
+        let progress = transfer.progress();
+        let link = transfer.link();
+        let geometry = link.geometry();
+        let stopped = progress.stopped.as_ref().map(ToString::to_string);
+        let trouble = progress.trouble.as_ref().map(ToString::to_string);
+        Self {
+            id: link.id.to_string(),
+            link: link.to_string(),
+            name: link.name.clone(),
+            size: link.size,
+            size_proved: progress.size_proved,
+            held_bytes: progress.held_bytes,
+            verified: progress.held.runs().map(|run| geometry.bytes(run)).collect(),
+            path: match transfer.store().location() {
+                Location::File(path) => Some(path),
+                Location::Memory => None,
+            },
+            received: progress.received.into(),
+            uploaded: progress.uploaded,
+            rate: progress.rate,
+            peers: progress.peers.all(),
+            note: stopped.or(progress.waiting).or(trouble),
+        }
+    }
+}
+
+pub(super) async fn all(State(shared): State<Shared>) -> Response {
+    let mut reports: Vec<_> = shared.controller.transfers().iter().map(Report::of).collect();
+    reports.sort_by(|one, other| one.name.cmp(&other.name));
+    Json(reports).into_response()
+}
+
+pub(super) async fn one(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
+    let id = match parse_id(&id) {
+        Ok(id) => id,
+        Err(refusal) => return refusal,
+    };
+    match shared.controller.transfer(&id) {
+        Some(transfer) => Json(Report::of(&transfer)).into_response(),
+        None => (StatusCode::NOT_FOUND, "this resource is not open\n").into_response(),
+    }
+}

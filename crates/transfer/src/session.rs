@@ -1,0 +1,268 @@
+//! One stream with one peer about one resource: the network interface (第二接口).
+//!
+//! Two halves run side by side, so that reading never waits for writing: the receiving half puts answers
+//! together, has them verified and reports; the sending half writes what the schedule decides and what the
+//! peer has asked for.
+
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::BytesMut;
+use nearcast_content::{AcceptError, Store, encoded_len};
+use nearcast_network::{FrameReceiver, FrameSender, PieceStream, StreamError};
+use nearcast_protocol::{
+    Blocks,
+    pieces::{Data, Frame, PieceRequest, Reason, Refuse},
+};
+use nearcast_schedule::{Peer, RequestId};
+use tokio::sync::mpsc;
+
+use crate::upload::Uploads;
+
+/// The most orders on the way to a session: a window of requests and as many cancels fit.
+const ORDERS: usize = 256;
+/// Frames from the peer that the sending half hasn't seen yet; beyond it the receiving half waits.
+const FROM_PEER: usize = 160;
+
+/// What a session is told to do.
+pub(crate) enum Order {
+    Request(PieceRequest, Range<u64>),
+    Cancel(RequestId),
+    Say(Frame),
+}
+
+/// What a session reports.
+pub(crate) enum Report {
+    Has(Blocks),
+    Lost(Blocks),
+    Progress { request: RequestId, bytes: u64 },
+    Answered { request: RequestId, result: Result<Blocks, AcceptError> },
+    /// An answer that can't be judged before the size is proved.
+    Unproved { request: RequestId, blocks: Range<u64>, encoded: BytesMut },
+    Refused { request: RequestId, refuse: Refuse },
+    Uploaded(u64),
+    Ended(Ending),
+}
+
+/// Why a session has ended.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// The peer closed the stream, or the connection is gone.
+    Closed,
+    /// The peer wants no stream now.
+    Refused(Refuse),
+    /// The peer broke the protocol.
+    Violation(&'static str),
+}
+
+/// The drive's end of a session.
+pub(crate) struct Session {
+    orders: mpsc::Sender<Order>,
+}
+
+impl Session {
+    /// Hands an order over. A session that can't keep up with its orders is as good as gone.
+    pub fn order(&self, order: Order) -> bool {
+        self.orders.try_send(order).is_ok()
+    }
+
+    /// Makes the two ends.
+    pub fn new() -> (Self, mpsc::Receiver<Order>) {
+        let (orders, receiver) = mpsc::channel(ORDERS);
+        (Self { orders }, receiver)
+    }
+}
+
+/// Requests on their way, shared by the two halves.
+type Pending = Arc<Mutex<HashMap<u32, Wanted>>>;
+
+struct Wanted {
+    blocks: Range<u64>,
+    encoded: BytesMut,
+}
+
+/// Runs a session to its end, and returns why it ended.
+pub(crate) async fn run(
+    peer: Peer,
+    stream: PieceStream,
+    store: Arc<dyn Store>,
+    orders: mpsc::Receiver<Order>,
+    reports: mpsc::Sender<(Peer, Report)>,
+) {
+    let pending = Pending::default();
+    let (to_sender, from_peer) = mpsc::channel(FROM_PEER);
+    let PieceStream { send, receive, .. } = stream;
+    let receiving = Receiving {
+        peer,
+        receive,
+        store: Arc::clone(&store),
+        pending: Arc::clone(&pending),
+        to_sender,
+        reports: reports.clone(),
+    };
+    let sending = Sending { peer, send, store, pending, orders, from_peer, reports: reports.clone() };
+    let ending = tokio::select! {
+        ending = receiving.run() => ending,
+        ending = sending.run() => ending,
+    };
+    // The drive may be gone first; then nobody needs to know.
+    reports.send((peer, Report::Ended(ending))).await.ok();
+}
+
+fn lock(pending: &Pending) -> std::sync::MutexGuard<'_, HashMap<u32, Wanted>> {
+    pending.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Receiving {
+    peer: Peer,
+    receive: FrameReceiver,
+    store: Arc<dyn Store>,
+    pending: Pending,
+    to_sender: mpsc::Sender<Frame>,
+    reports: mpsc::Sender<(Peer, Report)>,
+}
+
+impl Receiving {
+    async fn run(mut self) -> Ending {
+        loop {
+            let frame = match self.receive.next().await {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Ending::Closed,
+                Err(StreamError::Malformed(error)) => {
+                    tracing::debug!(%error, "a peer sent nonsense");
+                    return Ending::Violation("it sent frames that can't be read");
+                }
+                Err(_) => return Ending::Closed,
+            };
+            if let Err(ending) = self.take(frame).await {
+                return ending;
+            }
+        }
+    }
+
+    async fn take(&mut self, frame: Frame) -> Result<(), Ending> {
+        match frame {
+            Frame::Have(blocks) => self.report(Report::Has(self.bounded(blocks))).await,
+            Frame::Gone(blocks) => self.report(Report::Lost(self.bounded(blocks))).await,
+            Frame::Data(data) => self.data(data).await,
+            Frame::Request(_) | Frame::Cancel(_) => {
+                self.to_sender.send(frame).await.map_err(|_| Ending::Closed)
+            }
+            Frame::Refuse(refuse) => match refuse.id {
+                Some(id) => {
+                    let known = lock(&self.pending).remove(&id).is_some();
+                    if known {
+                        self.report(Report::Refused { request: RequestId(id), refuse }).await?;
+                    }
+                    Ok(())
+                }
+                None => Err(Ending::Refused(refuse)),
+            },
+            Frame::Hello(_) => Err(Ending::Violation("it said hello twice")),
+            // Import claims are for schedules that share imports; this one plans without them.
+            Frame::Importing(_) => Ok(()),
+        }
+    }
+
+    /// What a peer claims to have, cut to what the file has.
+    fn bounded(&self, blocks: Blocks) -> Blocks {
+        blocks.intersection(&self.store.geometry().all())
+    }
+
+    async fn data(&mut self, data: Data) -> Result<(), Ending> {
+        let request = RequestId(data.id);
+        let bytes = data.payload.len() as u64;
+        let finished = {
+            let mut pending = lock(&self.pending);
+            // Data for a request that was cancelled a moment ago is late, not wrong.
+            let Some(wanted) = pending.get_mut(&data.id) else { return Ok(()) };
+            let limit = encoded_len(self.store.geometry(), wanted.blocks.clone());
+            if (wanted.encoded.len() + data.payload.len()) as u64 > limit {
+                return Err(Ending::Violation("it sent more than was asked for"));
+            }
+            wanted.encoded.extend_from_slice(&data.payload);
+            data.last.then(|| pending.remove(&data.id)).flatten()
+        };
+        self.report(Report::Progress { request, bytes }).await?;
+        let Some(wanted) = finished else { return Ok(()) };
+        let Wanted { blocks, encoded } = wanted;
+        if !self.store.size_proved() && !blocks.contains(&self.store.geometry().last()) {
+            return self.report(Report::Unproved { request, blocks, encoded }).await;
+        }
+        let store = Arc::clone(&self.store);
+        let accepted = tokio::task::spawn_blocking(move || store.accept(blocks, &encoded)).await;
+        // A blocking task ends early only when the program does.
+        let result = accepted.map_err(|_| Ending::Closed)?;
+        self.report(Report::Answered { request, result }).await
+    }
+
+    async fn report(&self, report: Report) -> Result<(), Ending> {
+        self.reports.send((self.peer, report)).await.map_err(|_| Ending::Closed)
+    }
+}
+
+struct Sending {
+    peer: Peer,
+    send: FrameSender,
+    store: Arc<dyn Store>,
+    pending: Pending,
+    orders: mpsc::Receiver<Order>,
+    from_peer: mpsc::Receiver<Frame>,
+    reports: mpsc::Sender<(Peer, Report)>,
+}
+
+impl Sending {
+    async fn run(mut self) -> Ending {
+        let mut uploads = Uploads::default();
+        loop {
+            let frame = tokio::select! {
+                biased;
+                order = self.orders.recv() => match order {
+                    Some(order) => self.obey(order),
+                    None => return Ending::Closed,
+                },
+                frame = self.from_peer.recv() => match frame {
+                    Some(Frame::Request(request)) => uploads.push(request).err(),
+                    Some(Frame::Cancel(id)) => {
+                        uploads.cancel(id);
+                        None
+                    }
+                    Some(_) => None,
+                    None => return Ending::Closed,
+                },
+                () = std::future::ready(()), if !uploads.is_empty() => uploads.next(&self.store).await,
+            };
+            let Some(frame) = frame else { continue };
+            let uploaded = if let Frame::Data(data) = &frame { data.payload.len() as u64 } else { 0 };
+            if self.send.feed(frame).await.is_err() {
+                return Ending::Closed;
+            }
+            // A run of fragments goes out together; the last of them, and whatever isn't bulk, at once.
+            if (uploads.is_empty() || uploaded == 0) && self.send.flush().await.is_err() {
+                return Ending::Closed;
+            }
+            if uploaded > 0 && self.reports.send((self.peer, Report::Uploaded(uploaded))).await.is_err() {
+                return Ending::Closed;
+            }
+        }
+    }
+
+    fn obey(&self, order: Order) -> Option<Frame> {
+        match order {
+            Order::Request(request, blocks) => {
+                lock(&self.pending).insert(request.id, Wanted { blocks, encoded: BytesMut::new() });
+                Some(Frame::Request(request))
+            }
+            Order::Cancel(RequestId(id)) => lock(&self.pending).remove(&id).map(|_| Frame::Cancel(id)),
+            Order::Say(frame) => Some(frame),
+        }
+    }
+}
+
+/// Whether a refusal of a stream may pass.
+pub(crate) fn may_pass(reason: Reason) -> bool {
+    !matches!(reason, Reason::NotAllowed | Reason::Invalid)
+}

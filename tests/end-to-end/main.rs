@@ -1,0 +1,10 @@
+//! Real programs on loopback, three networks on one machine.
+
+mod bad;
+mod kept;
+mod manners;
+mod opened;
+mod players;
+mod playing;
+mod rule;
+mod swarm;
