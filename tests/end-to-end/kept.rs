@@ -1,6 +1,6 @@
 //! A crash in the middle loses nothing that was verified.
 
-use std::{fs, path::Path};
+use std::{ffi::OsStr, fs, path::Path};
 
 use anyhow::{Context, Result};
 use nearcast_tests::{Neighbour, Program, Tracker, random_file, run};
@@ -17,7 +17,7 @@ fn fetch(at: &Path, tracker: &str, link: &str) -> Result<Program> {
     let (kept, output) = (at.join("kept"), at.join("got.mp4"));
     let mut arguments = vec!["get".as_ref(), link.as_ref(), "-o".as_ref(), output.as_os_str()];
     arguments.extend(["--folder".as_ref(), kept.as_os_str()]);
-    arguments.extend(["--no-neighbours", "--listen", "/ip4/127.1.3.100/tcp/0", "--tracker", tracker].map(AsRef::as_ref));
+    arguments.extend(["--no-neighbours", "--listen", "/ip4/127.1.3.100/tcp/0", "--tracker", tracker].map(OsStr::new));
     Program::start("nearcast", &arguments)
 }
 

@@ -1,5 +1,7 @@
 //! What every program owes its user: help, a version, a clear no, a clean end.
 
+use std::ffi::OsStr;
+
 use anyhow::Result;
 use nearcast_tests::{Program, Tracker, random_file, run};
 
@@ -36,7 +38,7 @@ fn a_term_signal_ends_each_program_cleanly() -> Result<()> {
     random_file(&file, 300_000, 1)?;
     let mut tracker = Tracker::start(&at.join("tracker"), "/ip4/127.0.0.1/tcp/0")?;
     let share = ["share", "--listen", "/ip4/127.1.7.1/tcp/0", "--no-neighbours", "--tracker"];
-    let mut arguments: Vec<&std::ffi::OsStr> = share.iter().map(AsRef::as_ref).collect();
+    let mut arguments: Vec<&OsStr> = share.iter().map(OsStr::new).collect();
     let kept = at.join("kept");
     arguments.extend([tracker.address.as_ref(), "--folder".as_ref(), kept.as_os_str(), file.as_os_str()]);
     let mut terminal = Program::start("nearcast", &arguments)?;

@@ -1,6 +1,9 @@
 //! The parts of a swarm, each a real process.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 
@@ -67,10 +70,10 @@ impl Neighbour {
         let listen = format!("/ip4/{ip}/tcp/0");
         let folder = folder.join(format!("neighbour-{ip}"));
         let mut arguments = vec!["share".as_ref(), file.as_os_str()];
-        arguments.extend(["--no-neighbours", "--listen", &listen, "--tracker", tracker].map(AsRef::as_ref));
+        arguments.extend(["--no-neighbours", "--listen", &listen, "--tracker", tracker].map(OsStr::new));
         arguments.extend(["--folder".as_ref(), folder.as_os_str()]);
         if let Some(upload) = upload {
-            arguments.extend(["--upload", upload].map(AsRef::as_ref));
+            arguments.extend(["--upload", upload].map(OsStr::new));
         }
         let mut program = Program::start("nearcast", &arguments)?;
         let (mut link, mut registered) = (None, false);
@@ -109,10 +112,10 @@ impl Publisher {
         let (listen, http) = (format!("/ip4/{ip}/tcp/0"), format!("{ip}:0"));
         let state = folder.join(format!("publisher-{ip}"));
         let mut arguments = vec![films.as_os_str()];
-        arguments.extend(["--listen", &listen, "--http", &http, "--tracker", tracker].map(AsRef::as_ref));
+        arguments.extend(["--listen", &listen, "--http", &http, "--tracker", tracker].map(OsStr::new));
         arguments.extend(["--state".as_ref(), state.as_os_str()]);
         if let Some(upload) = upload {
-            arguments.extend(["--upload", upload].map(AsRef::as_ref));
+            arguments.extend(["--upload", upload].map(OsStr::new));
         }
         let mut program = Program::start("nearcast-publisher", &arguments)?;
         let (mut site, mut up) = (None, 0);

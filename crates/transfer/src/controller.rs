@@ -126,7 +126,7 @@ pub struct Controller {
 
 struct Inner {
     settings: Settings,
-    network: Network,
+    network: Arc<Network>,
     library: Library,
     tracking: Arc<Tracking>,
     transfers: Mutex<HashMap<ResourceId, InUse>>,
@@ -154,9 +154,9 @@ impl Controller {
         config.neighbours = settings.neighbours;
         config.upload = settings.upload;
         config.download = settings.download;
-        let network = Network::start(config).await?;
+        let network = Arc::new(Network::start(config).await?);
         let incoming = network.incoming_pieces();
-        let tracking = Arc::new(Tracking::new(network.clone(), settings.version.clone(), settings.role));
+        let tracking = Arc::new(Tracking::new(Arc::clone(&network), settings.version.clone(), settings.role));
         let inner = Inner {
             settings,
             network,
@@ -177,7 +177,7 @@ impl Controller {
     }
 
     fn offer_library(&self) {
-        for entry in self.inner.library.entries() {
+        for entry in self.inner.library.entries().into_iter().filter(|entry| !entry.broken) {
             let geometry = entry.link.geometry();
             let share = entry.held_bytes.saturating_mul(1000).checked_div(geometry.size()).unwrap_or(1000);
             let share = u16::try_from(share).unwrap_or(999).min(999);
@@ -279,7 +279,7 @@ impl Controller {
             let store = inner.library.import(&path, &progress, &cancelled)?;
             inner.library.set_trackers(store.id(), all)?;
             let entry = inner.library.entry(store.id());
-            let link = entry.map(|entry| entry.link).ok_or_else(|| LibraryError::unknown(store.id()))?;
+            let link = entry.map(|entry| entry.link).ok_or(LibraryError::NotHere(store.id()))?;
             Ok::<_, LibraryError>((link, store))
         })
         .await?;
@@ -322,7 +322,8 @@ impl Controller {
         self.close(&id);
         self.inner.tracking.drop_holding(&id);
         let inner = Arc::clone(&self.inner);
-        Ok(blocking(move || inner.library.remove(id, delete_data)).await?)
+        blocking(move || inner.library.remove(id, delete_data)).await?;
+        Ok(())
     }
 
     fn use_store(&self, link: Link, store: Arc<dyn Store>) -> Result<Transfer, ControllerError> {
@@ -347,7 +348,7 @@ impl Controller {
         self.inner.tracking.hold(id, permille(&*shared.store), &trackers);
         let parts = Parts {
             shared: Arc::clone(&shared),
-            network: self.inner.network.clone(),
+            network: Arc::clone(&self.inner.network),
             tracking: Arc::clone(&self.inner.tracking),
             trackers,
             role: self.inner.settings.role,

@@ -145,8 +145,14 @@ impl Receiving {
 
     async fn take(&mut self, frame: Frame) -> Result<(), Ending> {
         match frame {
-            Frame::Have(blocks) => self.report(Report::Has(self.bounded(blocks))).await,
-            Frame::Gone(blocks) => self.report(Report::Lost(self.bounded(blocks))).await,
+            Frame::Have(blocks) => {
+                let has = self.bounded(&blocks);
+                self.report(Report::Has(has)).await
+            }
+            Frame::Gone(blocks) => {
+                let lost = self.bounded(&blocks);
+                self.report(Report::Lost(lost)).await
+            }
             Frame::Data(data) => self.data(data).await,
             Frame::Request(_) | Frame::Cancel(_) => {
                 self.to_sender.send(frame).await.map_err(|_| Ending::Closed)
@@ -168,7 +174,7 @@ impl Receiving {
     }
 
     /// What a peer claims to have, cut to what the file has.
-    fn bounded(&self, blocks: Blocks) -> Blocks {
+    fn bounded(&self, blocks: &Blocks) -> Blocks {
         blocks.intersection(&self.store.geometry().all())
     }
 
@@ -199,7 +205,7 @@ impl Receiving {
         self.report(Report::Answered { request, result }).await
     }
 
-    async fn report(&self, report: Report) -> Result<(), Ending> {
+    async fn report(&mut self, report: Report) -> Result<(), Ending> {
         self.reports.send((self.peer, report)).await.map_err(|_| Ending::Closed)
     }
 }
@@ -221,7 +227,7 @@ impl Sending {
             let frame = tokio::select! {
                 biased;
                 order = self.orders.recv() => match order {
-                    Some(order) => self.obey(order),
+                    Some(order) => obey(order, &self.pending),
                     None => return Ending::Closed,
                 },
                 frame = self.from_peer.recv() => match frame {
@@ -249,16 +255,16 @@ impl Sending {
             }
         }
     }
+}
 
-    fn obey(&self, order: Order) -> Option<Frame> {
-        match order {
-            Order::Request(request, blocks) => {
-                lock(&self.pending).insert(request.id, Wanted { blocks, encoded: BytesMut::new() });
-                Some(Frame::Request(request))
-            }
-            Order::Cancel(RequestId(id)) => lock(&self.pending).remove(&id).map(|_| Frame::Cancel(id)),
-            Order::Say(frame) => Some(frame),
+fn obey(order: Order, pending: &Pending) -> Option<Frame> {
+    match order {
+        Order::Request(request, blocks) => {
+            lock(pending).insert(request.id, Wanted { blocks, encoded: BytesMut::new() });
+            Some(Frame::Request(request))
         }
+        Order::Cancel(RequestId(id)) => lock(pending).remove(&id).map(|_| Frame::Cancel(id)),
+        Order::Say(frame) => Some(frame),
     }
 }
 

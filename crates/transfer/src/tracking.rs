@@ -61,7 +61,7 @@ pub(crate) struct Tracking {
 }
 
 struct Inner {
-    network: Network,
+    network: Arc<Network>,
     version: String,
     role: Role,
     offers: Mutex<Offers>,
@@ -71,7 +71,7 @@ struct Inner {
 }
 
 impl Tracking {
-    pub fn new(network: Network, version: String, role: Role) -> Self {
+    pub fn new(network: Arc<Network>, version: String, role: Role) -> Self {
         let inner = Inner {
             network,
             version,

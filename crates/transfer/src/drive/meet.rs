@@ -24,11 +24,11 @@ pub(super) struct DialFailure {
 impl Drive {
     pub(super) fn dial(&mut self, address: PeerAddress) {
         let peer = address.peer;
-        if peer == self.parts.network.peer_id() || self.parts.network.is_banned(peer) {
+        if peer == self.parts.network.peer_id() || self.parts.network.is_banned(&peer) {
             self.contacts.ban(peer);
             return;
         }
-        let network = self.parts.network.clone();
+        let network = Arc::clone(&self.parts.network);
         let hello = self.hello();
         let have = self.parts.shared.store.held();
         self.jobs.spawn(async move {

@@ -47,7 +47,7 @@ const REPORTS: usize = 512;
 /// What a drive is made of.
 pub(crate) struct Parts {
     pub shared: Arc<Shared>,
-    pub network: Network,
+    pub network: Arc<Network>,
     pub tracking: Arc<Tracking>,
     pub trackers: Vec<Multiaddr>,
     pub role: Role,
@@ -261,7 +261,7 @@ impl Drive {
     fn find(&mut self, now: Instant) {
         let alone = self.peers.is_empty();
         for (index, tracker) in self.finding.due(now, alone) {
-            let network = self.parts.network.clone();
+            let network = Arc::clone(&self.parts.network);
             let link = &self.parts.shared.link;
             let request = crate::finding::request(link, alone && self.contacts.count() > 0);
             self.jobs.spawn(async move {
@@ -332,8 +332,8 @@ impl Drive {
             Done::Synced
         });
         // A publisher wants nothing of us: its streams are for those who still fetch (R7 a).
-        let idle: Vec<_> = self.peers.iter().filter(|(_, peer)| peer.role == Role::Publisher);
-        let idle: Vec<_> = idle.into_iter().map(|(peer, _)| *peer).collect();
+        let idle = self.peers.iter().filter(|(_, peer)| peer.role == Role::Publisher);
+        let idle: Vec<_> = idle.map(|(peer, _)| *peer).collect();
         idle.into_iter().for_each(|peer| self.leave(peer, None));
     }
 

@@ -1,0 +1,289 @@
+//! R3 at its edges, the ways to fill a list up, leases, and what may be told to whom.
+
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+
+use nearcast_protocol::{
+    Group, PeerId, ResourceId, Role,
+    tracker::{Claim, Holding, Medium, PeerList, Reach, Received, Registration, Renewal, Rule},
+};
+use nearcast_tracker::{GroupTable, Place, Rules, Swarm, TopUp};
+use rand::{SeedableRng, rngs::StdRng};
+
+const FILM: ResourceId = ResourceId::from_bytes([1; 32]);
+const NOW: Duration = Duration::from_secs(100);
+
+struct World {
+    swarm: Swarm,
+    table: GroupTable,
+    dice: StdRng,
+}
+
+impl World {
+    fn new(rules: Rules) -> Self {
+        let table = "10.1.0.0/16,1,,north\n10.2.0.0/16,2,,north\n10.3.0.0/16,3,,south\n";
+        let table = GroupTable::parse(table).unwrap();
+        Self { swarm: Swarm::new(rules), table, dice: StdRng::seed_from_u64(7) }
+    }
+
+    fn place(&self, address: &str) -> (IpAddr, Place) {
+        let address = address.parse().unwrap();
+        (address, self.table.place_of(address))
+    }
+
+    fn join(&mut self, address: &str, role: Role, permille: u16) -> PeerId {
+        let peer = PeerId::random();
+        self.join_as(peer, address, registration(role, permille));
+        peer
+    }
+
+    fn join_as(&mut self, peer: PeerId, address: &str, registration: Registration) {
+        let (observed, place) = self.place(address);
+        let lease = self.swarm.register(NOW, peer, observed, place, &registration, &mut self.dice);
+        assert!(lease.is_some_and(|lease| lease.group == place.group));
+    }
+
+    fn find(&mut self, now: Duration, asker: PeerId, address: &str) -> PeerList {
+        let (observed, place) = self.place(address);
+        self.swarm.find(now, asker, observed, place, &FILM, &mut self.dice)
+    }
+}
+
+fn registration(role: Role, permille: u16) -> Registration {
+    Registration {
+        version: "test/1".into(),
+        role,
+        tcp_port: 4400,
+        quic_port: 4400,
+        reach: Reach::Unknown,
+        medium: Medium::Unknown,
+        local: vec!["/ip4/192.168.0.7/tcp/4400".parse().unwrap()],
+        holdings: vec![Holding { resource: FILM, permille, protected: false }],
+        spare_upload: 0,
+    }
+}
+
+fn own(list: &PeerList, group: u32) -> usize {
+    list.peers.iter().filter(|peer| peer.group == Group(group)).count()
+}
+
+#[test]
+fn the_rule_at_its_edges_in_every_way_of_filling_up() {
+    for top_up in [TopUp::Nearest, TopUp::Best, TopUp::Random, TopUp::Mixed] {
+        let mut world = World::new(Rules { top_up, ..Rules::default() });
+        for n in 0..200 {
+            world.join(&format!("10.2.0.{n}"), Role::Terminal, 1000);
+        }
+        let asker = PeerId::random();
+        let mut joined = 0;
+        for (n, rule, inside, outside) in [
+            (0, Rule::ToppedUp, 0, 50),
+            (1, Rule::ToppedUp, 1, 49),
+            (39, Rule::ToppedUp, 39, 11),
+            (40, Rule::InRange, 40, 0),
+            (50, Rule::InRange, 50, 0),
+            (51, Rule::AboveRange, 50, 0),
+            (120, Rule::AboveRange, 50, 0),
+        ] {
+            for host in joined..n {
+                world.join(&format!("10.1.0.{host}"), Role::Terminal, 500);
+            }
+            joined = n;
+            let list = world.find(NOW, asker, "10.1.9.9");
+            let found = (list.rule, own(&list, 1), list.peers.len() - own(&list, 1));
+            assert_eq!(found, (rule, inside, outside), "{top_up:?}, n = {n}");
+            assert_eq!((list.counts.in_group, list.counts.outside), (n, 200));
+            let distinct: BTreeSet<_> = list.peers.iter().map(|peer| peer.peer()).collect();
+            assert_eq!(distinct.len(), list.peers.len());
+            assert!(list.peers.iter().take(inside).all(|peer| peer.group == Group(1)), "own first");
+        }
+    }
+}
+
+#[test]
+fn above_the_range_every_holder_has_its_turn() {
+    let mut world = World::new(Rules { low: 2, high: 4, ..Rules::default() });
+    let all: BTreeSet<_> = (0..12).map(|n| world.join(&format!("10.1.0.{n}"), Role::Terminal, 1000)).collect();
+    let asker = PeerId::random();
+    let mut seen = BTreeSet::new();
+    for _ in 0..100 {
+        seen.extend(world.find(NOW, asker, "10.1.9.9").peers.iter().map(|peer| peer.peer()));
+    }
+    assert_eq!(seen, all);
+}
+
+#[test]
+fn the_nearest_fill_up_first() {
+    let mut world = World::new(Rules { low: 3, high: 5, top_up: TopUp::Nearest, ..Rules::default() });
+    for n in 0..20 {
+        world.join(&format!("10.3.0.{n}"), Role::Terminal, 1000);
+    }
+    let near: BTreeSet<_> = (0..5).map(|n| world.join(&format!("10.2.0.{n}"), Role::Terminal, 1000)).collect();
+    let list = world.find(NOW, PeerId::random(), "10.1.0.1");
+    let listed: BTreeSet<_> = list.peers.iter().map(|peer| peer.peer()).collect();
+    assert_eq!(listed, near, "the same region comes first");
+}
+
+#[test]
+fn the_best_source_is_the_likeliest() {
+    let mut world = World::new(Rules { low: 1, high: 1, top_up: TopUp::Best, ..Rules::default() });
+    let mut strong = registration(Role::Terminal, 1000);
+    strong.spare_upload = 100_000_000;
+    let best = PeerId::random();
+    world.join_as(best, "10.2.0.1", strong);
+    for n in 2..6 {
+        world.join(&format!("10.2.0.{n}"), Role::Terminal, 1000);
+    }
+    let asker = PeerId::random();
+    let chosen = (0..500).filter(|_| world.find(NOW, asker, "10.1.0.1").peers[0].peer() == best).count();
+    assert!(chosen > 200, "the best of five was chosen {chosen} times in 500");
+    assert!(chosen < 450, "the others were hardly ever chosen");
+}
+
+#[test]
+fn a_filled_up_list_has_a_complete_source_if_there_is_one() {
+    for top_up in [TopUp::Nearest, TopUp::Best, TopUp::Random, TopUp::Mixed] {
+        let mut world = World::new(Rules { low: 3, high: 4, top_up, ..Rules::default() });
+        for n in 0..100 {
+            world.join(&format!("10.2.0.{n}"), Role::Terminal, 10);
+        }
+        let publisher = world.join("10.3.0.1", Role::Publisher, 1000);
+        let list = world.find(NOW, PeerId::random(), "10.1.0.1");
+        assert!(list.peers.iter().any(|peer| peer.peer() == publisher), "{top_up:?}");
+        assert_eq!(list.peers.len(), 4);
+    }
+}
+
+#[test]
+fn nobody_is_told_of_himself_nor_counted() {
+    let mut world = World::new(Rules { low: 2, high: 3, ..Rules::default() });
+    let me = world.join("10.1.0.1", Role::Terminal, 1000);
+    world.join("10.1.0.2", Role::Terminal, 1000);
+    world.join("10.1.0.3", Role::Terminal, 1000);
+    let list = world.find(NOW, me, "10.1.0.1");
+    assert_eq!((list.rule, list.counts.in_group, list.peers.len()), (Rule::InRange, 2, 2));
+    assert!(list.peers.iter().all(|peer| peer.peer() != me));
+}
+
+#[test]
+fn unknown_networks_are_strangers_but_not_behind_one_address() {
+    let mut world = World::new(Rules { low: 1, high: 3, ..Rules::default() });
+    world.join("192.0.2.1", Role::Terminal, 1000);
+    let office = world.join("192.0.2.9", Role::Terminal, 1000);
+    let list = world.find(NOW, PeerId::random(), "192.0.2.9");
+    assert_eq!((list.rule, list.counts.in_group, list.counts.outside), (Rule::InRange, 1, 1));
+    assert_eq!((list.peers[0].peer(), list.peers[0].group), (office, Group::UNKNOWN));
+    let list = world.find(NOW, PeerId::random(), "192.0.2.8");
+    assert_eq!((list.rule, list.counts.in_group, list.peers.len()), (Rule::ToppedUp, 0, 2));
+}
+
+#[test]
+fn local_addresses_are_told_only_behind_the_same_address_and_first() {
+    let mut world = World::new(Rules::default());
+    world.join("10.1.0.1", Role::Terminal, 1000);
+    let addresses = |list: PeerList| -> Vec<String> {
+        list.peers[0].address.addresses.iter().map(ToString::to_string).collect()
+    };
+    let observed = ["/ip4/10.1.0.1/tcp/4400", "/ip4/10.1.0.1/udp/4400/quic-v1"];
+    assert_eq!(addresses(world.find(NOW, PeerId::random(), "10.1.0.2")), observed);
+    let behind = addresses(world.find(NOW, PeerId::random(), "10.1.0.1"));
+    assert_eq!(behind, [&["/ip4/192.168.0.7/tcp/4400"], &observed[..]].concat());
+}
+
+#[test]
+fn a_silent_node_is_forgotten_and_a_speaking_one_is_not() {
+    let rules = Rules { lease: Duration::from_secs(100), ..Rules::default() };
+    let mut world = World::new(rules);
+    let silent = world.join("10.1.0.1", Role::Terminal, 1000);
+    let speaking = world.join("10.1.0.2", Role::Terminal, 1000);
+    let (observed, _) = world.place("10.1.0.2");
+    let renewal = Renewal::default();
+    let renewed = NOW + Duration::from_secs(80);
+    assert!(world.swarm.renew(renewed, speaking, observed, &renewal, &mut world.dice).is_some());
+    let later = NOW + Duration::from_secs(111);
+    let list = world.find(later, PeerId::random(), "10.1.0.9");
+    assert_eq!(list.peers.iter().map(|peer| peer.peer()).collect::<Vec<_>>(), [speaking]);
+    let (silent_at, _) = world.place("10.1.0.1");
+    assert_eq!(world.swarm.renew(later, silent, silent_at, &renewal, &mut world.dice), None);
+    // From another address it is another place: it must register anew.
+    let (elsewhere, _) = world.place("10.2.0.2");
+    assert_eq!(world.swarm.renew(later, speaking, elsewhere, &renewal, &mut world.dice), None);
+    assert_eq!(world.find(later * 10, PeerId::random(), "10.1.0.9").peers.len(), 0);
+    assert_eq!((world.swarm.nodes(), world.swarm.resources()), (0, 0));
+}
+
+#[test]
+fn renewals_change_what_is_held_and_report_what_was_received() {
+    let mut world = World::new(Rules::default());
+    let peer = world.join("10.1.0.1", Role::Terminal, 300);
+    let (observed, place) = world.place("10.1.0.1");
+    let received = Received { own_group: 1_000, other_groups: 200, publishers: 30 };
+    let more = Renewal {
+        held: vec![Holding { resource: FILM, permille: 1000, protected: false }],
+        received,
+        ..Renewal::default()
+    };
+    assert!(world.swarm.renew(NOW, peer, observed, &more, &mut world.dice).is_some());
+    let counts = world.swarm.count(NOW, &PeerId::random(), observed, place, &FILM);
+    assert_eq!((counts.in_group, counts.complete_terminals, counts.complete_in_group), (1, 1, 1));
+    let less = Renewal { dropped: vec![FILM], ..Renewal::default() };
+    assert!(world.swarm.renew(NOW, peer, observed, &less, &mut world.dice).is_some());
+    assert_eq!(world.swarm.count(NOW, &PeerId::random(), observed, place, &FILM).in_group, 0);
+    assert_eq!(world.swarm.received().get(&Group(1)), Some(&received));
+    // More than any line carries in the time is not believed.
+    let boast = Renewal { received: Received { own_group: u64::MAX, ..received }, ..Renewal::default() };
+    assert!(world.swarm.renew(NOW, peer, observed, &boast, &mut world.dice).is_some());
+    assert_eq!(world.swarm.received().get(&Group(1)), Some(&received));
+}
+
+#[test]
+fn only_publishers_claim_addresses_and_only_while_they_are_here() {
+    let mut world = World::new(Rules::default());
+    let publisher = world.join("10.3.0.1", Role::Publisher, 1000);
+    let viewer = world.join("10.1.0.1", Role::Terminal, 1000);
+    let claim = |url: &str, link: &str| vec![Claim { url: url.into(), link: link.into() }];
+    assert!(world.swarm.claim(NOW, &publisher, &claim("https://a.example/v/1", "nearcast://x")));
+    assert!(world.swarm.claim(NOW, &publisher, &claim("ftp://a.example/v/1", "nearcast://x")));
+    assert!(!world.swarm.claim(NOW, &viewer, &claim("https://a.example/v/1", "nearcast://evil")));
+    let links = world.swarm.resolve(NOW, "https://a.example/v/1");
+    assert_eq!(links.iter().map(|link| link.0.as_str()).collect::<Vec<_>>(), ["nearcast://x"]);
+    assert!(world.swarm.resolve(NOW, "ftp://a.example/v/1").is_empty());
+    world.swarm.withdraw(NOW, &publisher);
+    assert!(world.swarm.resolve(NOW, "https://a.example/v/1").is_empty());
+}
+
+#[test]
+fn a_new_table_regroups_everyone() {
+    let mut world = World::new(Rules { low: 1, high: 2, ..Rules::default() });
+    let peer = world.join("10.2.0.1", Role::Terminal, 1000);
+    assert_eq!(world.find(NOW, PeerId::random(), "10.1.0.1").rule, Rule::ToppedUp);
+    world.table = GroupTable::parse("10.0.0.0/8,9").unwrap();
+    world.swarm.regroup(&world.table);
+    let list = world.find(NOW, PeerId::random(), "10.1.0.1");
+    assert_eq!((list.rule, list.group, list.peers[0].peer()), (Rule::InRange, Group(9), peer));
+    world.swarm.withdraw(NOW, &peer);
+    assert_eq!(world.swarm.resources(), 0);
+}
+
+#[test]
+fn a_full_tracker_answers_and_does_not_store() {
+    let mut world = World::new(Rules { nodes: 2, ..Rules::default() });
+    let first = world.join("10.1.0.1", Role::Terminal, 1000);
+    world.join("10.1.0.2", Role::Terminal, 1000);
+    let (observed, place) = world.place("10.1.0.3");
+    let new = registration(Role::Terminal, 1000);
+    let lease = world.swarm.register(NOW, PeerId::random(), observed, place, &new, &mut world.dice);
+    assert_eq!(lease, None);
+    assert_eq!(world.find(NOW, PeerId::random(), "10.1.0.3").peers.len(), 2);
+    // Who is in may register again.
+    let (observed, place) = world.place("10.1.0.1");
+    assert!(world.swarm.register(NOW, first, observed, place, &new, &mut world.dice).is_some());
+}
+
+#[test]
+fn rules_that_make_no_sense_are_refused() {
+    for (low, high) in [(0, 50), (51, 50), (40, 100_000)] {
+        assert!(Rules { low, high, ..Rules::default() }.checked().is_err());
+    }
+    assert!(Rules { lease: Duration::from_secs(1), ..Rules::default() }.checked().is_err());
+    assert!(Rules::default().checked().is_ok());
+}
