@@ -109,9 +109,14 @@ mod tests {
         assert_eq!(tcp_socket(&address("/ip4/127.1.0.5/tcp/9")), Some("127.1.0.5:9".parse().unwrap()));
         let with_peer = address("/ip6/::1/tcp/9").with(Protocol::P2p(PeerId::random()));
         assert_eq!(tcp_socket(&with_peer), Some("[::1]:9".parse().unwrap()));
-        for other in ["/ip4/1.2.3.4/tcp/0", "/ip4/0.0.0.0/tcp/9", "/ip4/1.2.3.4/udp/9/quic-v1",
-            "/dns4/a/tcp/9", "/ip4/1.2.3.4/tcp/9/ws", "/ip4/1.2.3.4"]
-        {
+        for other in [
+            "/ip4/1.2.3.4/tcp/0",
+            "/ip4/0.0.0.0/tcp/9",
+            "/ip4/1.2.3.4/udp/9/quic-v1",
+            "/dns4/a/tcp/9",
+            "/ip4/1.2.3.4/tcp/9/ws",
+            "/ip4/1.2.3.4",
+        ] {
             assert_eq!(tcp_socket(&address(other)), None, "{other}");
         }
     }

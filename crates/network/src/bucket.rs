@@ -87,7 +87,10 @@ fn burst(rate: u64) -> i128 {
 
 #[cfg(test)]
 mod tests {
-    use proptest::{collection::vec, prelude::{any, prop_assert, proptest}};
+    use proptest::{
+        collection::vec,
+        prelude::{any, prop_assert, proptest},
+    };
 
     use super::*;
 

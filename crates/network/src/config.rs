@@ -3,8 +3,8 @@
 use std::{net::Ipv4Addr, net::Ipv6Addr, time::Duration};
 
 use libp2p::identity::Keypair;
-use nearcast_protocol::Multiaddr;
 use libp2p::multiaddr::Protocol;
+use nearcast_protocol::Multiaddr;
 
 /// How a node takes part in the network. [`Config::new`] suits a terminal.
 #[derive(Debug, Clone)]

@@ -10,8 +10,8 @@ use std::{
 use libp2p::{
     core::{ConnectedPoint, Endpoint, transport::PortUse},
     swarm::{
-        ConnectionClosed, ConnectionDenied, ConnectionId, DialError, DialFailure, FromSwarm,
-        NetworkBehaviour, NotifyHandler, THandlerOutEvent, ToSwarm,
+        ConnectionDenied, ConnectionId, DialError, DialFailure, FromSwarm, NetworkBehaviour, NotifyHandler,
+        THandlerOutEvent, ToSwarm,
         behaviour::ConnectionEstablished,
         dial_opts::{DialOpts, PeerCondition},
     },
@@ -37,6 +37,8 @@ pub(crate) struct Target {
     pub(crate) peer: Option<PeerId>,
     /// Without `/p2p/…`.
     pub(crate) addresses: Vec<Multiaddr>,
+    /// Whether a connection there is won't do, because it has just failed.
+    pub(crate) afresh: bool,
 }
 
 struct Dial {
@@ -91,6 +93,7 @@ impl Connections {
     /// Takes `wanted` to a connection with the target: one there is, one that is being dialled, or a new one.
     pub(crate) fn reach(&mut self, target: Target, wanted: Wanted) {
         let link = match target.peer {
+            _ if target.afresh && !target.addresses.is_empty() => None,
             Some(peer) => self.links.best(peer).map(|link| (peer, link)),
             None => target.addresses.first().and_then(|address| self.links.dialled(address)),
         };
@@ -111,7 +114,8 @@ impl Connections {
     fn dial(&mut self, mut dial: Dial) {
         // All TCP addresses at once, since most private ones lead nowhere and say so late; a QUIC address
         // only when a TCP one has failed.
-        let quic = |address: &Multiaddr| !matches!(address::port(address), Some((address::Transport::Tcp, _)));
+        let quic =
+            |address: &Multiaddr| !matches!(address::port(address), Some((address::Transport::Tcp, _)));
         dial.target.addresses.sort_by_key(quic);
         dial.target.addresses.truncate(MAX_ADDRESSES);
         let tcp = dial.target.addresses.iter().filter(|address| !quic(address)).count();
@@ -124,7 +128,9 @@ impl Connections {
                 .addresses(dial.target.addresses.clone())
                 .build(),
             (None, Some(address)) => DialOpts::unknown_peer_id().address(address.clone()).build(),
-            (_, None) => return fail(dial.wanted, &Failure::NotDialled("there is no address to dial".into())),
+            (_, None) => {
+                return fail(dial.wanted, &Failure::NotDialled("there is no address to dial".into()));
+            }
         };
         self.dials.insert(opts.connection_id(), dial);
         self.act(ToSwarm::Dial { opts });
@@ -152,12 +158,19 @@ impl Connections {
         };
         self.links.add(peer, link);
         // Whoever waits for this peer is served, even if it was the peer who dialled.
-        let served = |(dial_id, dial): &(&ConnectionId, &Dial)| **dial_id == id || dial.target.peer == Some(peer);
+        let served =
+            |(dial_id, dial): &(&ConnectionId, &Dial)| **dial_id == id || dial.target.peer == Some(peer);
         let dials: Vec<_> = self.dials.iter().filter(served).map(|(dial_id, _)| *dial_id).collect();
         for dial in dials {
             if let Some(dial) = self.dials.remove(&dial) {
                 self.pass_on(peer, id, dial.wanted);
             }
+        }
+    }
+
+    fn closed(&mut self, peer: PeerId, id: ConnectionId) {
+        if self.links.remove(peer, id) {
+            self.places.remove(&peer);
         }
     }
 
@@ -260,15 +273,18 @@ impl NetworkBehaviour for Connections {
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
-            FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, connection_id, endpoint, .. }) => {
+            FromSwarm::ConnectionEstablished(ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                ..
+            }) => {
                 self.established(peer_id, connection_id, endpoint);
             }
-            FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
-                if self.links.remove(peer_id, connection_id) {
-                    self.places.remove(&peer_id);
-                }
+            FromSwarm::ConnectionClosed(closed) => self.closed(closed.peer_id, closed.connection_id),
+            FromSwarm::DialFailure(DialFailure { connection_id, error, .. }) => {
+                self.failed(connection_id, error)
             }
-            FromSwarm::DialFailure(DialFailure { connection_id, error, .. }) => self.failed(connection_id, error),
             _ => {}
         }
     }

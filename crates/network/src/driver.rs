@@ -4,8 +4,13 @@ use std::{collections::HashMap, io, net::SocketAddr, pin::Pin, sync::Arc, time::
 
 use futures::StreamExt as _;
 use libp2p::{
-    PeerId, Swarm, TransportError, connection_limits, mdns,
-    core::{muxing::StreamMuxerBox, transport::{Boxed, ListenerId}, upgrade::Version},
+    PeerId, Swarm, TransportError, connection_limits,
+    core::{
+        muxing::StreamMuxerBox,
+        transport::{Boxed, ListenerId},
+        upgrade::Version,
+    },
+    mdns,
     swarm::{self, Executor, NetworkBehaviour, SwarmEvent, behaviour::toggle::Toggle},
 };
 use nearcast_protocol::Multiaddr;
@@ -238,7 +243,8 @@ impl Driver {
 /// Whether a TCP port is free. libp2p shares listening ports on purpose, so that without this check a
 /// second tracker would silently take half of the first one's connections.
 fn ensure_free(address: &Multiaddr) -> io::Result<()> {
-    let (Some((Transport::Tcp, port @ 1..)), Some(ip)) = (address::port(address), address::ip(address)) else {
+    let (Some((Transport::Tcp, port @ 1..)), Some(ip)) = (address::port(address), address::ip(address))
+    else {
         return Ok(());
     };
     let address = SocketAddr::new(ip, port);

@@ -14,7 +14,9 @@ pub enum StartError {
     #[error("the identity can't be used for encrypted connections: {0}")]
     Identity(String),
     /// An address to listen on isn't one of TCP or QUIC.
-    #[error("{address} can't be listened on; expected something like /ip4/0.0.0.0/tcp/4401 or /ip4/0.0.0.0/udp/4401/quic-v1")]
+    #[error(
+        "{address} can't be listened on; expected something like /ip4/0.0.0.0/tcp/4401 or /ip4/0.0.0.0/udp/4401/quic-v1"
+    )]
     Address {
         /// The address.
         address: Multiaddr,

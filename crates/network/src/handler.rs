@@ -188,7 +188,9 @@ impl From<StreamUpgradeError<ExchangeError>> for Failure {
             StreamUpgradeError::Timeout => Self::TimedOut,
             StreamUpgradeError::NegotiationFailed => Self::Nonsense("it doesn't speak this protocol".into()),
             StreamUpgradeError::Apply(ExchangeError::Wire(error)) => Self::Nonsense(error.to_string()),
-            StreamUpgradeError::Apply(ExchangeError::NotServed) => Self::Nonsense(ExchangeError::NotServed.to_string()),
+            StreamUpgradeError::Apply(ExchangeError::NotServed) => {
+                Self::Nonsense(ExchangeError::NotServed.to_string())
+            }
             StreamUpgradeError::Apply(ExchangeError::Io(error)) | StreamUpgradeError::Io(error) => {
                 // A lazily proposed protocol is refused only when its stream is read.
                 let refused = error.get_ref().is_some_and(|inner| {

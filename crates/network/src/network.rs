@@ -181,9 +181,8 @@ impl Network {
     /// loopback ones that the configuration names. TCP first, at most [`MAX_ADDRESSES`].
     pub fn local_addresses(&self) -> Vec<Multiaddr> {
         let local = |address: &&Multiaddr| {
-            address::ip(address).is_some_and(|ip| {
-                address::is_private(ip) || (ip.is_loopback() && self.named.contains(&ip))
-            })
+            address::ip(address)
+                .is_some_and(|ip| address::is_private(ip) || (ip.is_loopback() && self.named.contains(&ip)))
         };
         let mut addresses: Vec<_> = self.listening.borrow().iter().filter(local).cloned().collect();
         addresses.sort_by_key(|address| matches!(address::port(address), Some((Transport::Quic, _))));
@@ -215,7 +214,7 @@ impl Network {
         if addresses.is_empty() && self.links.best(peer_id).is_none() {
             return Err(OpenError::NoAddress(peer_id));
         }
-        let target = || Target { peer: Some(peer_id), addresses: addresses.clone() };
+        let target = |afresh| Target { peer: Some(peer_id), addresses: addresses.clone(), afresh };
         let failure = match timeout(OPEN, self.want(target, Wanted::Pieces)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(None)) => return Err(OpenError::Stopped),
@@ -257,7 +256,7 @@ impl Network {
         if plain.is_empty() {
             return Err(AskError::Address { address: tracker.clone() });
         }
-        let target = || Target { peer, addresses: vec![plain.clone()] };
+        let target = |afresh| Target { peer, addresses: vec![plain.clone()], afresh };
         let wanted = |reply| Wanted::Answer { request: request.clone(), within, reply };
         let failure = match timeout(within, self.want(target, wanted)).await {
             Ok(Ok(answer)) => return Ok(answer),
@@ -281,13 +280,13 @@ impl Network {
     /// Sends a want to the driver until it has an outcome; `Err(None)` if the node has stopped.
     async fn want<T>(
         &self,
-        target: impl Fn() -> Target,
+        target: impl Fn(bool) -> Target,
         wanted: impl Fn(Reply<T>) -> Wanted,
     ) -> Result<T, Option<Failure>> {
         let mut failure = Failure::BrokeOff("the connection ended".into());
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let (reply, outcome) = oneshot::channel();
-            let command = Command { target: target(), wanted: wanted(reply) };
+            let command = Command { target: target(attempt > 0), wanted: wanted(reply) };
             self.commands.send(command).await.map_err(|_| None)?;
             match outcome.await {
                 Ok(Ok(outcome)) => return Ok(outcome),

@@ -9,7 +9,12 @@ use libp2p::{
         transport::{Boxed, timeout::TransportTimeoutError},
         upgrade::Version,
     },
-    dns, identity::Keypair, noise, quic, swarm::derive_prelude::Either, tcp::tokio::TcpStream, yamux,
+    dns,
+    identity::Keypair,
+    noise, quic,
+    swarm::derive_prelude::Either,
+    tcp::tokio::TcpStream,
+    yamux,
 };
 use socket2::{SockRef, TcpKeepalive};
 
@@ -70,9 +75,7 @@ pub(crate) fn build(
     sources: &[IpAddr],
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
     match dns::tokio::Transport::system(without_names(identity, sources)?) {
-        Ok(named) => {
-            Ok(named.map_err(TransportFailure::named).boxed())
-        }
+        Ok(named) => Ok(named.map_err(TransportFailure::named).boxed()),
         Err(error) => {
             tracing::warn!(%error, "names in addresses can't be resolved: the system's resolver settings are unreadable");
             Ok(without_names(identity, sources)?.boxed())
@@ -89,7 +92,9 @@ fn without_names(
         Error = TransportFailure,
         Dial: Send + 'static,
         ListenerUpgrade: Send + 'static,
-    > + Send + Unpin + 'static,
+    > + Send
+    + Unpin
+    + 'static,
     StartError,
 > {
     let noise = noise::Config::new(identity).map_err(|error| StartError::Identity(error.to_string()))?;
@@ -104,10 +109,16 @@ fn without_names(
         .timeout(HANDSHAKE)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
         .map_err(|error| match error {
-            TransportTimeoutError::Other(Either::Left(Either::Left(error))) => TransportFailure::Socket(error),
-            TransportTimeoutError::Other(Either::Left(Either::Right(error))) => TransportFailure::handshake(&error),
+            TransportTimeoutError::Other(Either::Left(Either::Left(error))) => {
+                TransportFailure::Socket(error)
+            }
+            TransportTimeoutError::Other(Either::Left(Either::Right(error))) => {
+                TransportFailure::handshake(&error)
+            }
             TransportTimeoutError::Other(Either::Right(error)) => TransportFailure::handshake(&error),
-            TransportTimeoutError::Timeout => TransportFailure::Handshake("the handshake took too long".into()),
+            TransportTimeoutError::Timeout => {
+                TransportFailure::Handshake("the handshake took too long".into())
+            }
             TransportTimeoutError::TimerError(error) => TransportFailure::Socket(error),
         });
     let quic = quic::tokio::Transport::new(quic::Config::new(identity))
@@ -117,10 +128,7 @@ fn without_names(
             quic::Error::HandshakeTimedOut => TransportFailure::Socket(io::ErrorKind::TimedOut.into()),
             other => TransportFailure::handshake(&other),
         });
-    Ok(tcp
-        .or_transport(quic)
-        .map(|either, _| either.into_inner())
-        .map_err(|either| either.into_inner()))
+    Ok(tcp.or_transport(quic).map(|either, _| either.into_inner()).map_err(|either| either.into_inner()))
 }
 
 /// Has the system probe a connection that has gone silent.

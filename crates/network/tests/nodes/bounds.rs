@@ -6,7 +6,11 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{config, data, hello, node, quic, soon, tcp};
 
-async fn pair(near: &Network, far: &Network, incoming: &mut mpsc::Receiver<PieceStream>) -> (PieceStream, PieceStream) {
+async fn pair(
+    near: &Network,
+    far: &Network,
+    incoming: &mut mpsc::Receiver<PieceStream>,
+) -> (PieceStream, PieceStream) {
     let mut ours = soon(near.open_pieces(&tcp(far))).await.unwrap();
     ours.send.send(hello(1)).await.unwrap();
     let mut theirs = soon(incoming.recv()).await.unwrap();
@@ -45,7 +49,11 @@ async fn a_limit_holds_for_all_streams_together() {
     let least = Duration::from_secs_f64((total - RATE / 20) as f64 / RATE as f64);
     for limit_upload in [true, false] {
         let (mut slow, quick) = (config("127.3.1.1"), config("127.3.1.2"));
-        if limit_upload { slow.upload = Some(RATE) } else { slow.download = Some(RATE) }
+        if limit_upload {
+            slow.upload = Some(RATE)
+        } else {
+            slow.download = Some(RATE)
+        }
         let (slow, quick) = (Network::start(slow).await.unwrap(), Network::start(quick).await.unwrap());
         let (near, far) = if limit_upload { (&slow, &quick) } else { (&quick, &slow) };
         let took = send_over(near, far, streams, fragments).await;
@@ -106,7 +114,9 @@ async fn a_banned_peer_is_cut_off_and_kept_out() {
     assert!(!matches!(soon(ours.receive.next()).await, Ok(Some(_))));
     for way in [tcp, quic] {
         match soon(bad.open_pieces(&way(&judge))).await {
-            Err(error) => assert!(matches!(error, OpenError::Unreachable { .. } | OpenError::Refused { .. }), "{error}"),
+            Err(error) => {
+                assert!(matches!(error, OpenError::Unreachable { .. } | OpenError::Refused { .. }), "{error}")
+            }
             // The refusal can arrive after the handshake.
             Ok(mut stream) => assert!(!matches!(soon(stream.receive.next()).await, Ok(Some(_)))),
         }

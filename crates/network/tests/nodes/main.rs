@@ -48,8 +48,13 @@ fn quic(node: &Network) -> PeerAddress {
     PeerAddress::new(node.peer_id(), node.listening().into_iter().filter(is_quic))
 }
 
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("it should have happened long ago")
+#[track_caller]
+fn soon<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
+    let at = std::panic::Location::caller();
+    async move {
+        let patient = tokio::time::timeout(PATIENCE, future).await;
+        patient.unwrap_or_else(|_| panic!("{at}: it should have happened long ago"))
+    }
 }
 
 fn hello(seed: u8) -> Frame {

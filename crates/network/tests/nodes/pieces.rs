@@ -13,7 +13,9 @@ use crate::{config, data, have, hello, is_quic, node, quic, soon, stranger::Stra
 
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_cross_in_both_directions_over_tcp_and_quic() {
-    for (way, (a, b)) in [(tcp as fn(&Network) -> _, ("127.1.1.1", "127.1.1.2")), (quic, ("127.1.1.3", "127.1.1.4"))] {
+    for (way, (a, b)) in
+        [(tcp as fn(&Network) -> _, ("127.1.1.1", "127.1.1.2")), (quic, ("127.1.1.3", "127.1.1.4"))]
+    {
         let (near, far) = (node(a).await, node(b).await);
         let mut incoming = far.incoming_pieces().unwrap();
         assert!(far.incoming_pieces().is_none());
@@ -135,7 +137,7 @@ async fn a_stopped_peer_ends_its_streams_at_once() {
         // Its own side of the stream has ended too, and it opens no new ones.
         assert!(!matches!(soon(theirs.receive.next()).await, Ok(Some(_))));
         assert!(matches!(far.open_pieces(&way(&near)).await, Err(OpenError::Stopped)));
-        assert_eq!(soon(incoming.recv()).await.is_none(), true);
+        assert!(soon(incoming.recv()).await.is_none());
         soon(far.stop()).await;
     }
 }
@@ -144,7 +146,8 @@ async fn a_stopped_peer_ends_its_streams_at_once() {
 async fn hostile_frames_end_the_stream_and_not_the_node() {
     let far = node("127.1.6.2").await;
     let mut incoming = far.incoming_pieces().unwrap();
-    let mut stranger = Stranger::start("127.1.6.1", Some((far.peer_id(), tcp(&far).addresses[0].clone()))).await;
+    let mut stranger =
+        Stranger::start("127.1.6.1", Some((far.peer_id(), tcp(&far).addresses[0].clone()))).await;
     let too_long = u32::try_from(MAX_FRAME + 1).unwrap().to_be_bytes().to_vec();
     let huge = [u32::MAX.to_be_bytes().to_vec(), vec![0; 100_000]].concat();
     let unknown = vec![0, 0, 0, 1, 99];
@@ -173,7 +176,8 @@ async fn hostile_frames_end_the_stream_and_not_the_node() {
 async fn waiting_for_a_frame_can_be_given_up_at_any_byte() {
     let far = node("127.1.7.2").await;
     let mut incoming = far.incoming_pieces().unwrap();
-    let mut stranger = Stranger::start("127.1.7.1", Some((far.peer_id(), tcp(&far).addresses[0].clone()))).await;
+    let mut stranger =
+        Stranger::start("127.1.7.1", Some((far.peer_id(), tcp(&far).addresses[0].clone()))).await;
     let mut stream = soon(stranger.open(far.peer_id(), PROTOCOL)).await;
     let frames = [hello(1), have(3), data(4, 20), have(5)];
     let mut bytes = bytes::BytesMut::new();
@@ -243,7 +247,10 @@ async fn what_cannot_be_reached_is_said_in_a_sentence() {
     let peer = PeerId::random();
     let dead = PeerAddress::new(peer, ["/ip4/127.1.10.2/tcp/9".parse().unwrap()]);
     let error = soon(near.open_pieces(&dead)).await.unwrap_err();
-    assert!(matches!(&error, OpenError::Unreachable { reason, .. } if reason.contains("127.1.10.2/tcp/9")), "{error}");
+    assert!(
+        matches!(&error, OpenError::Unreachable { reason, .. } if reason.contains("127.1.10.2/tcp/9")),
+        "{error}"
+    );
     assert!(error.to_string().contains("refused"), "{error}");
     let nowhere = PeerAddress::new(peer, []);
     assert!(matches!(near.open_pieces(&nowhere).await, Err(OpenError::NoAddress(_))));

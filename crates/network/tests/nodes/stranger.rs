@@ -33,8 +33,9 @@ impl Stranger {
             }
         };
         if let Some((peer, address)) = other {
-            swarm.add_peer_address(peer, address.clone());
             swarm.dial(DialOpts::peer_id(peer).addresses(vec![address]).build()).unwrap();
+            // A stream that is asked for during the handshake can wait for ever in this crate.
+            while !matches!(swarm.select_next_some().await, SwarmEvent::ConnectionEstablished { .. }) {}
         }
         let (peer, control) = (*swarm.local_peer_id(), swarm.behaviour().new_control());
         let mut tasks = JoinSet::new();

@@ -106,13 +106,17 @@ async fn a_tracker_can_have_a_name_and_an_asker_no_ear() {
     assert_eq!((node.tcp_port(), node.quic_port()), (0, 0));
     let named: Multiaddr = format!("/dns4/localhost/tcp/{}", tracker.tcp_port()).parse().unwrap();
     assert_eq!(node.ask(&named, &count(), PATIENCE).await.unwrap(), counted(1));
-    assert_eq!(node.ask(&with_peer(&named, tracker.peer_id()), &count(), PATIENCE).await.unwrap(), counted(1));
+    assert_eq!(
+        node.ask(&with_peer(&named, tracker.peer_id()), &count(), PATIENCE).await.unwrap(),
+        counted(1)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_no_tracker_is_named() {
     let node = node("127.2.4.1").await;
-    let ask = async |address: &Multiaddr, within| soon(node.ask(address, &count(), within)).await.unwrap_err();
+    let ask =
+        async |address: &Multiaddr, within| soon(node.ask(address, &count(), within)).await.unwrap_err();
 
     let dead: Multiaddr = "/ip4/127.2.4.2/tcp/9".parse().unwrap();
     let error = ask(&dead, PATIENCE).await;
@@ -127,10 +131,11 @@ async fn whatever_is_no_tracker_is_named() {
 
     // A web server on the port.
     let web = TcpListener::bind("127.2.4.3:0").await.unwrap();
-    let address: Multiaddr = format!("/ip4/127.2.4.3/tcp/{}", web.local_addr().unwrap().port()).parse().unwrap();
+    let address: Multiaddr =
+        format!("/ip4/127.2.4.3/tcp/{}", web.local_addr().unwrap().port()).parse().unwrap();
     let serving = tokio::spawn(async move {
         let (mut socket, from) = web.accept().await.unwrap();
-        socket.read(&mut [0; 512]).await.unwrap();
+        assert!(socket.read(&mut [0; 512]).await.unwrap() > 0);
         socket.write_all(WEB_ANSWER).await.unwrap();
         // Until the node hangs up.
         while socket.read(&mut [0; 512]).await.is_ok_and(|read| read > 0) {}
@@ -142,7 +147,8 @@ async fn whatever_is_no_tracker_is_named() {
 
     // A program that accepts and says nothing.
     let silent = TcpListener::bind("127.2.4.4:0").await.unwrap();
-    let address: Multiaddr = format!("/ip4/127.2.4.4/tcp/{}", silent.local_addr().unwrap().port()).parse().unwrap();
+    let address: Multiaddr =
+        format!("/ip4/127.2.4.4/tcp/{}", silent.local_addr().unwrap().port()).parse().unwrap();
     let error = ask(&address, Duration::from_millis(300)).await;
     assert!(matches!(error, AskError::TimedOut { .. }), "{error}");
 
