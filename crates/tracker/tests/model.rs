@@ -102,7 +102,8 @@ proptest! {
                     let lease_ms = lease.unwrap().lease_ms;
                     prop_assert!((90_000..=110_000).contains(&lease_ms));
                     let expires = now + Duration::from_millis(lease_ms.into());
-                    let held = held.into_iter().filter(|(_, permille)| *permille > 0 ).fold(BTreeMap::new(), |mut all, (number, permille)| { all.insert(number, permille); all });
+                    let mut held: BTreeMap<_, _> = held.into_iter().collect();
+                    held.retain(|_, permille| *permille > 0);
                     naive.insert(node, Naive { observed, role, reachable: port, held, expires });
                 }
                 Step::Renew { node, held, dropped } => {
