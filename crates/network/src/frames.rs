@@ -50,6 +50,8 @@ pub struct FrameSender {
     half: WriteHalf<Compat<Stream>>,
     queued: BytesMut,
     upload: Arc<Limit>,
+    /// Payload bytes that the limit has let through and that weren't sent yet.
+    allowed: usize,
     _place: Arc<Option<OwnedSemaphorePermit>>,
 }
 
@@ -100,6 +102,7 @@ impl PieceStream {
                 half: send,
                 queued: BytesMut::new(),
                 upload: limits.upload.clone(),
+                allowed: 0,
                 _place: place.clone(),
             },
             receive: FrameReceiver {
@@ -124,6 +127,16 @@ impl FrameSender {
         self.flush().await
     }
 
+    /// Waits until the upload limit lets `payload` bytes through; the next [`Frame::Data`] of at most that
+    /// many then goes out without waiting. Dropped before that, it takes nothing: so a request needn't
+    /// stand behind a fragment that waits.
+    pub async fn allow(&mut self, payload: usize) {
+        if self.allowed < payload {
+            self.upload.take(payload - self.allowed).await;
+            self.allowed = payload;
+        }
+    }
+
     /// Queues a frame, so that several small ones go out together. [`Frame::Data`] waits for the upload
     /// limit. If the future is dropped, the frame is either not sent or goes out with the next one; the
     /// stream stays whole.
@@ -135,7 +148,9 @@ impl FrameSender {
         if payload > MAX_FRAGMENT {
             return Err(StreamError::TooLarge(payload));
         }
-        if payload > 0 && !self.upload.try_take(payload) {
+        if self.allowed >= payload {
+            self.allowed -= payload;
+        } else if !self.upload.try_take(payload) {
             // What is queued needn't wait for the limit as well.
             self.flush().await?;
             self.upload.take(payload).await;

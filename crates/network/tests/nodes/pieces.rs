@@ -271,3 +271,21 @@ async fn an_oversized_payload_is_the_callers_mistake() {
     let mut theirs = soon(incoming.recv()).await.unwrap();
     assert_eq!(soon(theirs.receive.next()).await.unwrap(), Some(Frame::Cancel(3)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_before_the_stream_was_dropped_still_arrives() {
+    for (way, ip) in [(tcp as fn(&Network) -> _, "127.1.12.1"), (quic, "127.1.12.2")] {
+        let (near, far) = (node(ip).await, node("127.1.12.9").await);
+        let mut incoming = far.incoming_pieces().unwrap();
+        let mut ours = near.open_pieces(&way(&far)).await.unwrap();
+        ours.send.send(hello(1)).await.unwrap();
+        let mut theirs = soon(incoming.recv()).await.unwrap();
+        assert_eq!(soon(theirs.receive.next()).await.unwrap(), Some(hello(1)));
+        // As with a refusal: said, ended, gone.
+        theirs.send.send(have(2)).await.unwrap();
+        theirs.send.finish().await.unwrap();
+        drop(theirs);
+        assert_eq!(soon(ours.receive.next()).await.unwrap(), Some(have(2)));
+        assert!(!matches!(soon(ours.receive.next()).await, Ok(Some(_))));
+    }
+}
