@@ -129,12 +129,18 @@ impl FrameSender {
 
     /// Waits until the upload limit lets `payload` bytes through; the next [`Frame::Data`] of at most that
     /// many then goes out without waiting. Dropped before that, it takes nothing: so a request needn't
-    /// stand behind a fragment that waits.
-    pub async fn allow(&mut self, payload: usize) {
-        if self.allowed < payload {
-            self.upload.take(payload - self.allowed).await;
-            self.allowed = payload;
+    /// stand behind a fragment that waits. What is queued is flushed before the wait.
+    ///
+    /// # Errors
+    /// When the stream is broken.
+    pub async fn allow(&mut self, payload: usize) -> Result<(), StreamError> {
+        let lacking = payload.saturating_sub(self.allowed);
+        if lacking > 0 && !self.upload.try_take(lacking) {
+            self.flush().await?;
+            self.upload.take(lacking).await;
         }
+        self.allowed = self.allowed.max(payload);
+        Ok(())
     }
 
     /// Queues a frame, so that several small ones go out together. [`Frame::Data`] waits for the upload

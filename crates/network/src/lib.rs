@@ -22,6 +22,7 @@
 //! | `frames`, `exchange` | the two protocols on a stream |
 //! | `transport`, `source` | the stack of transports; dialling from the right address |
 //! | `bucket`, `limit` | rate limits: the arithmetic, and the waiting |
+//! | `signals` | when the system wants the program to end |
 //! | `known`, `neighbours`, `address` | who is connected or banned; mDNS; what an address says |
 //!
 //! [`Frame`]: nearcast_protocol::pieces::Frame
@@ -40,6 +41,7 @@ mod known;
 mod limit;
 mod neighbours;
 mod network;
+mod signals;
 mod source;
 mod transport;
 
@@ -50,3 +52,4 @@ pub use frames::{FrameReceiver, FrameSender, PieceStream, StreamError};
 pub use identity::{IdentityError, identity_on_disk};
 pub use libp2p::identity::Keypair;
 pub use network::Network;
+pub use signals::Signals;

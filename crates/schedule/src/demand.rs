@@ -188,13 +188,19 @@ impl Schedule {
         }
     }
 
-    /// The rest: what will be played first comes first.
+    /// The rest: what will be played first comes first. While nobody watches, each schedule begins at a place
+    /// of its own, so that neighbours who fetch at the same time have something to give one another instead
+    /// of asking the source for the same blocks.
     fn rest(&self, now: Duration, lanes: &mut Vec<Lane>) {
         let live = |place: &&Place| place.cursors.iter().any(|cursor| cursor.parked.is_none());
         let cursor = self.readers.values().find(live).and_then(|place| {
             place.cursors.iter().filter(|cursor| cursor.parked.is_none()).map(Cursor::lowest).min()
         });
-        let from = cursor.map_or(0, |at| self.geometry.block_at(at));
+        let from = match cursor {
+            Some(at) => self.geometry.block_at(at),
+            None if self.fetch == Fetch::Whole => self.own_start(),
+            None => 0,
+        };
         for (run, due) in [(from..self.geometry.count(), PREFETCH), (0..from, 2 * PREFETCH)] {
             lanes.push(Lane::at_once(run, Rank::Rest, Because::Rest, now + due, Class::Background));
         }

@@ -65,7 +65,8 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// A schedule for one film, beginning now, at time zero. The `seed` only breaks ties.
+    /// A schedule for one film, beginning now, at time zero. The `seed` breaks ties, and tells where a whole
+    /// film that nobody watches is begun.
     pub fn new(film: Film, fetch: Fetch, seed: u64) -> Self {
         let log = Log::new(Entry::Began { film: film.clone(), fetch, seed });
         let mut held = film.held;
@@ -399,6 +400,13 @@ impl Schedule {
 /// Microseconds: finer than any decision, and exact in a log.
 fn to_grain(now: Duration) -> Duration {
     Duration::from_micros(u64::try_from(now.as_micros()).unwrap_or(u64::MAX / 4).min(u64::MAX / 4))
+}
+
+impl Schedule {
+    /// Where this schedule begins a film that nobody watches.
+    pub(crate) fn own_start(&self) -> u64 {
+        mix(self.seed) % self.geometry.count()
+    }
 }
 
 /// SplitMix64's finaliser: the same on every machine and in every version, as a log needs.

@@ -13,6 +13,9 @@ use crate::tracking::PATIENCE;
 /// With nobody connected, a tracker is asked this soon again, then ever later.
 const SOONEST: Duration = Duration::from_secs(2);
 const LATEST: Duration = Duration::from_secs(60);
+/// A young transfer asks this often before it keeps to the tracker's pace: whoever opened the same film in
+/// the same minute has nothing to give yet when the first list is made, and soon after has.
+const EAGER: [Duration; 3] = [Duration::from_millis(1500), Duration::from_secs(4), Duration::from_secs(10)];
 /// Whatever a tracker says, it is asked again within this.
 const LONGEST_REST: Duration = Duration::from_secs(600);
 
@@ -28,6 +31,7 @@ struct Asked {
     failures: u32,
     /// How many times in a row nobody was connected when an answer came.
     lonely: u32,
+    answers: usize,
     outcome: Option<Result<usize, String>>,
 }
 
@@ -46,6 +50,7 @@ impl Finding {
             under_way: false,
             failures: 0,
             lonely: 0,
+            answers: 0,
             outcome: None,
         };
         Self { trackers: trackers.into_iter().map(asked).collect() }
@@ -80,7 +85,9 @@ impl Finding {
         let usual = Duration::from_millis(list.ask_again_ms.into()).clamp(SOONEST, LONGEST_REST);
         let lonely = (SOONEST * 2_u32.saturating_pow(asked.lonely)).min(LATEST);
         asked.lonely = (asked.lonely + 1).min(6);
-        asked.due = now + usual.min(lonely);
+        let eager = EAGER.get(asked.answers).copied().unwrap_or(LONGEST_REST);
+        asked.answers += 1;
+        asked.due = now + usual.min(lonely).min(eager);
     }
 
     /// A tracker hasn't answered, or not sensibly.

@@ -223,7 +223,10 @@ struct Sending {
 impl Sending {
     async fn run(mut self) -> Ending {
         let mut uploads = Uploads::default();
+        // A fragment that waits for the upload limit; requests and cancels overtake it.
+        let mut fragment: Option<Data> = None;
         loop {
+            let payload = fragment.as_ref().map_or(0, |data| data.payload.len());
             let frame = tokio::select! {
                 biased;
                 order = self.orders.recv() => match order {
@@ -234,12 +237,25 @@ impl Sending {
                     Some(Frame::Request(request)) => uploads.push(request).err(),
                     Some(Frame::Cancel(id)) => {
                         uploads.cancel(id);
+                        fragment.take_if(|data| data.id == id);
                         None
                     }
                     Some(_) => None,
                     None => return Ending::Closed,
                 },
-                () = std::future::ready(()), if !uploads.is_empty() => uploads.next(&self.store).await,
+                allowed = self.send.allow(payload), if fragment.is_some() => match allowed {
+                    Ok(()) => fragment.take().map(Frame::Data),
+                    Err(_) => return Ending::Closed,
+                },
+                () = std::future::ready(()), if fragment.is_none() && !uploads.is_empty() => {
+                    match uploads.next(&self.store).await {
+                        Some(Frame::Data(data)) => {
+                            fragment = Some(data);
+                            None
+                        }
+                        refusal => refusal,
+                    }
+                }
             };
             let Some(frame) = frame else { continue };
             let uploaded = if let Frame::Data(data) = &frame { data.payload.len() as u64 } else { 0 };

@@ -75,6 +75,15 @@ impl Drive {
 
     pub(super) fn size_proved(&mut self) {
         self.handle(Event::SizeProved);
+        // The size was right all along: who sent something else under it was wrong, not the link.
+        let wrong = self.doubts.0.iter().filter(|(_, says)| says.is_none());
+        let wrong: Vec<_> = wrong.map(|(peer, _)| *peer).collect();
+        for peer in wrong {
+            tracing::warn!(%peer, "a peer sent wrong bytes");
+            self.parts.network.ban(peer, self.parts.network.connected_address(&peer).as_ref().and_then(ip_of));
+            self.contacts.ban(peer);
+        }
+        self.doubts.0.clear();
         for (peer, request, blocks, encoded) in std::mem::take(&mut self.unproved) {
             self.accept(peer, request, blocks, encoded);
         }

@@ -2,10 +2,11 @@
 
 mod cli;
 
-use std::{net::IpAddr, process::ExitCode};
+use std::{io::IsTerminal, net::IpAddr, process::ExitCode};
 
 use anyhow::Context;
 use clap::Parser;
+use nearcast_network::Signals;
 use nearcast_protocol::Role;
 use nearcast_publisher::{Catalogue, Site};
 use nearcast_transfer::{Controller, Settings};
@@ -19,7 +20,12 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let default = if cli.verbose { "debug" } else { "warn,nearcast_publisher=info" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
@@ -34,6 +40,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
     let options = cli.options.with_config()?;
     let folder = options.folder.clone().context("name the folder of films: nearcast-publisher FOLDER")?;
     let folder = std::path::absolute(&folder)?;
@@ -65,7 +72,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     let following = tokio::spawn(catalogue.clone().follow(stop.clone()));
     let name = options.name.unwrap_or_else(|| "Films".into());
     let serving = tokio::spawn(site.serve(name, catalogue, stop.clone()));
-    told_to_stop().await;
+    signals.stop().await;
     stop.cancel();
     following.await?;
     // Browsers keep connections open; they are not waited for longer than this.
@@ -93,22 +100,6 @@ fn public_url(options: &cli::Options, site: &Site) -> anyhow::Result<Url> {
         IpAddr::V6(ip) => format!("[{ip}]"),
     };
     Url::parse(&format!("http://{host}:{}/", address.port())).context("the site has no address")
-}
-
-async fn told_to_stop() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    interrupt.await.ok();
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

@@ -2,11 +2,11 @@
 
 mod cli;
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use anyhow::Context;
 use clap::Parser;
-use nearcast_network::{Config, Network, identity_on_disk};
+use nearcast_network::{Config, Network, Signals, identity_on_disk};
 use nearcast_tracker::{GroupTable, Swarm, server::Server};
 use tracing_subscriber::EnvFilter;
 
@@ -16,7 +16,12 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let default = if cli.verbose { "debug" } else { "warn,nearcast_tracker=info" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -49,6 +54,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
 }
 
 async fn serve(options: &Options) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
     let rules = options.rules()?;
     let table = table(options)?;
     if table.is_empty() {
@@ -60,6 +66,10 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     config.neighbours = false;
     config.serve_tracker = true;
     config.max_connections = options.connections();
+    // Viewers behind one translated address are many; `pace` keeps them from taking it all.
+    config.max_connections_per_address = options.connections() / 4 + 1;
+    // A question and its answer take no longer, and an idle connection costs what a viewer could use.
+    config.idle = std::time::Duration::from_secs(2);
     let network = Network::start(config).await?;
     let calls = network.incoming_tracker_calls().context("the tracker's calls are taken already")?;
     tracing::info!(prefixes = table.len(), low = rules.low, high = rules.high, "ready");
@@ -69,7 +79,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let server = Server::new(Swarm::new(rules), table);
     let answering = tokio::spawn(server.clone().run(calls));
     tokio::select! {
-        () = told_to_stop() => {}
+        () = signals.stop() => {}
         () = reload(&server, options) => {}
     }
     network.stop().await;
@@ -104,17 +114,4 @@ async fn reload(server: &Server, options: &Options) {
         }
     }
     std::future::pending().await
-}
-
-async fn told_to_stop() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        tokio::select! {
-            _ = interrupt => {}
-            _ = terminate.recv() => {}
-        }
-        return;
-    }
-    interrupt.await.ok();
 }

@@ -9,22 +9,24 @@ use std::{
 
 use anyhow::{Context, bail};
 use indicatif::HumanBytes;
-use nearcast_protocol::Link;
+use nearcast_network::Signals;
+use nearcast_protocol::{Link, ResourceId};
 use nearcast_schedule::Fetch;
 use nearcast_transfer::{Keep, Progress, Reader, Resolved, Transfer, plain::PlainFile};
 use tokio::io::AsyncWriteExt;
 
 use crate::{
     cli::{Get, Options},
-    node::{Node, told_to_stop},
+    node::Node,
     shown::{Shown, came_from},
 };
 
 pub async fn get(options: &Options, get: &Get) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen()?;
     let mut node = Node::start(options).await?;
     let outcome = tokio::select! {
         outcome = fetch(&mut node, get) => outcome,
-        () = told_to_stop() => {
+        () = signals.stop() => {
             eprintln!("stopped; what was fetched is kept, the same command goes on with it");
             Ok(ExitCode::from(130))
         }
@@ -46,8 +48,7 @@ async fn fetch(node: &mut Node, get: &Get) -> anyhow::Result<ExitCode> {
     let transfer = node.controller.open(&link, Keep::Disk, Fetch::Whole).await?;
     node.local(None).await?;
     wait(&transfer, &link, get.patience).await?;
-    node.controller
-        .export(link.id, &target)
+    save(node, link.id, &target)
         .await
         .with_context(|| format!("the film is complete but can't be saved as {}", target.display()))?;
     let progress = transfer.progress();
@@ -60,6 +61,16 @@ async fn fetch(node: &mut Node, get: &Get) -> anyhow::Result<ExitCode> {
         std::future::pending::<()>().await;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Saves the film beside its place and moves it there, so that a file it replaces is never half gone.
+async fn save(node: &Node, id: ResourceId, target: &Path) -> anyhow::Result<()> {
+    if !target.exists() {
+        return Ok(node.controller.export(id, target).await?);
+    }
+    let beside = target.with_extension(format!("{}.part", std::process::id()));
+    node.controller.export(id, &beside).await?;
+    Ok(tokio::fs::rename(&beside, target).await?)
 }
 
 /// Waits for the last byte and shows how far it is.

@@ -1,6 +1,6 @@
 //! Starting and stopping this program's node.
 
-use std::{fs, io::Write, path::{Path, PathBuf}, sync::Arc};
+use std::{fs, io::{IsTerminal, Write}, path::{Path, PathBuf}, sync::Arc};
 
 use anyhow::Context;
 use nearcast_protocol::{Multiaddr, Opening};
@@ -38,7 +38,12 @@ pub fn start_log(verbose: u8) {
         _ => "debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
 }
 
 /// Where things are kept unless the user says otherwise.
@@ -110,21 +115,4 @@ fn write_private(path: &Path, running: &Running) -> std::io::Result<()> {
         options.mode(0o600);
     }
     options.open(path)?.write_all(&serde_json::to_vec(running)?)
-}
-
-/// Resolves when the user (Ctrl-C) or the system (SIGTERM) wants the program to end.
-pub async fn told_to_stop() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    interrupt.await.ok();
 }

@@ -3,21 +3,23 @@
 use std::{io::ErrorKind, process::ExitCode, sync::Arc};
 
 use anyhow::{Context, bail};
+use nearcast_network::Signals;
 use nearcast_schedule::Fetch;
 use nearcast_transfer::{Keep, Reader, Resolved, Transfer, plain::PlainFile};
 use tokio::{io::AsyncWriteExt, process::Child};
 
 use crate::{
     cli::{Options, Play},
-    node::{Node, told_to_stop},
+    node::Node,
     shown::came_from,
 };
 
 pub async fn play(options: &Options, play: &Play) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen()?;
     let mut node = Node::start(options).await?;
     let outcome = tokio::select! {
         outcome = serve(&mut node, play) => outcome,
-        () = told_to_stop() => Ok(ExitCode::SUCCESS),
+        () = signals.stop() => Ok(ExitCode::SUCCESS),
     };
     node.stop().await;
     outcome

@@ -12,20 +12,22 @@ use std::{
 
 use anyhow::Context;
 use nearcast_content::{ImportProgress, hash_file};
+use nearcast_network::Signals;
 use nearcast_protocol::Multiaddr;
 
 use crate::{
     cli::{Hash, Options, Share},
-    node::{Node, told_to_stop},
+    node::Node,
     shown::Shown,
 };
 
 pub async fn share(options: &Options, share: &Share) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen()?;
     let mut node = Node::start(options).await?;
     let cancelled = Arc::new(AtomicBool::new(false));
     let outcome = tokio::select! {
         outcome = serve(&mut node, &share.files, &cancelled) => outcome,
-        () = told_to_stop() => Ok(ExitCode::SUCCESS),
+        () = signals.stop() => Ok(ExitCode::SUCCESS),
     };
     cancelled.store(true, Ordering::Relaxed);
     node.stop().await;
@@ -98,6 +100,7 @@ async fn follow_trackers(node: &Node) {
 }
 
 pub async fn hash(hash: &Hash) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen()?;
     for file in &hash.files {
         let (path, name) = (file.clone(), file.display().to_string());
         let size = std::fs::metadata(file).with_context(|| format!("can't read {name}"))?.len();
@@ -108,7 +111,7 @@ pub async fn hash(hash: &Hash) -> anyhow::Result<ExitCode> {
         });
         let (id, size) = tokio::select! {
             hashed = hashing => hashed.context("hashing was cut short")??,
-            () = told_to_stop() => return Ok(ExitCode::from(130)),
+            () = signals.stop() => return Ok(ExitCode::from(130)),
         };
         shown.done();
         println!("{id}  {size}  {name}");
