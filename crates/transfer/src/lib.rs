@@ -32,6 +32,8 @@ mod trace;
 pub mod transfer;
 mod upload;
 
+pub use nearcast_schedule::Fetch;
+
 pub use controller::{Controller, ControllerError, Keep, Settings};
 pub use progress::{Progress, Stopped};
 pub use reader::{Interrupted, ReadError, Reader};
