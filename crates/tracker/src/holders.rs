@@ -3,67 +3,62 @@
 use std::collections::HashMap;
 
 use indexmap::IndexSet;
-use nearcast_protocol::PeerId;
+use nearcast_protocol::Role;
 use rand::{Rng, seq::index};
 
-use crate::node::Home;
+use crate::node::{Home, Slot};
 
-/// The holders of one resource.
+/// The holders of one resource. Nothing here is counted by looking through it.
 #[derive(Debug, Default)]
 pub(crate) struct Holders {
-    homes: HashMap<Home, IndexSet<PeerId>>,
-    total: usize,
-    /// Who holds all of it.
-    complete: IndexSet<PeerId>,
+    all: IndexSet<Slot>,
+    /// Those who hold all of it.
+    complete: IndexSet<Slot>,
     complete_terminals: usize,
-    complete_terminals_by_home: HashMap<Home, usize>,
+    homes: HashMap<Home, AtHome>,
+}
+
+#[derive(Debug, Default)]
+struct AtHome {
+    members: IndexSet<Slot>,
+    complete_terminals: usize,
 }
 
 impl Holders {
-    pub fn add(&mut self, peer: PeerId, home: Home, complete: bool, terminal: bool) {
-        if self.homes.entry(home).or_default().insert(peer) {
-            self.total += 1;
-        }
-        if complete && self.complete.insert(peer) && terminal {
+    pub fn add(&mut self, slot: Slot, home: Home, role: Role, complete: bool) {
+        self.all.insert(slot);
+        let at_home = self.homes.entry(home).or_default();
+        at_home.members.insert(slot);
+        if complete && self.complete.insert(slot) && role == Role::Terminal {
             self.complete_terminals += 1;
-            *self.complete_terminals_by_home.entry(home).or_default() += 1;
+            at_home.complete_terminals += 1;
         }
     }
 
-    pub fn remove(&mut self, peer: &PeerId, home: Home, terminal: bool) {
-        if let Some(members) = self.homes.get_mut(&home)
-            && members.swap_remove(peer)
-        {
-            self.total -= 1;
-            if members.is_empty() {
+    /// Takes out who was added with this home and role.
+    pub fn remove(&mut self, slot: Slot, home: Home, role: Role) {
+        self.all.swap_remove(&slot);
+        let complete_terminal = self.complete.swap_remove(&slot) && role == Role::Terminal;
+        self.complete_terminals -= usize::from(complete_terminal);
+        if let Some(at_home) = self.homes.get_mut(&home) {
+            at_home.members.swap_remove(&slot);
+            at_home.complete_terminals -= usize::from(complete_terminal);
+            if at_home.members.is_empty() {
                 self.homes.remove(&home);
-            }
-        }
-        if self.complete.swap_remove(peer) && terminal {
-            self.complete_terminals -= 1;
-            if let Some(count) = self.complete_terminals_by_home.get_mut(&home) {
-                *count -= 1;
-                if *count == 0 {
-                    self.complete_terminals_by_home.remove(&home);
-                }
             }
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.total == 0
+        self.all.is_empty()
     }
 
     pub fn total(&self) -> usize {
-        self.total
+        self.all.len()
     }
 
-    pub fn at(&self, home: Home) -> Option<&IndexSet<PeerId>> {
-        self.homes.get(&home)
-    }
-
-    pub fn complete(&self) -> &IndexSet<PeerId> {
-        &self.complete
+    pub fn at(&self, home: Home) -> usize {
+        self.homes.get(&home).map_or(0, |at_home| at_home.members.len())
     }
 
     pub fn complete_terminals(&self) -> usize {
@@ -71,39 +66,53 @@ impl Holders {
     }
 
     pub fn complete_terminals_at(&self, home: Home) -> usize {
-        self.complete_terminals_by_home.get(&home).copied().unwrap_or_default()
+        self.homes.get(&home).map_or(0, |at_home| at_home.complete_terminals)
     }
 
-    /// At most `amount` of those at other homes, each as likely as any other, in random order.
-    pub fn sample_outside(&self, home: Home, amount: usize, rng: &mut impl Rng) -> Vec<PeerId> {
-        let outside = self.total - self.at(home).map_or(0, IndexSet::len);
-        let mut chosen: Vec<_> = index::sample(rng, outside, amount.min(outside)).into_iter().enumerate().collect();
-        // One walk over the homes finds all places; afterwards the random order is restored.
-        chosen.sort_unstable_by_key(|(_, place)| *place);
-        let mut homes: Vec<_> = self.homes.iter().filter(|(other, _)| **other != home).collect();
-        homes.sort_unstable_by_key(|(other, _)| **other);
-        let mut found = Vec::with_capacity(chosen.len());
-        let (mut before, mut chosen) = (0, chosen.into_iter().peekable());
-        for (_, members) in homes {
-            while let Some((order, place)) = chosen.next_if(|(_, place)| *place < before + members.len()) {
-                found.extend(members.get_index(place - before).map(|peer| (order, *peer)));
-            }
-            before += members.len();
-        }
-        found.sort_unstable_by_key(|(order, _)| *order);
-        found.into_iter().map(|(_, peer)| peer).collect()
+    pub fn contains(&self, slot: Slot) -> bool {
+        self.all.contains(&slot)
+    }
+
+    pub fn is_complete(&self, slot: Slot) -> bool {
+        self.complete.contains(&slot)
+    }
+
+    /// At most `amount` of those at this home, never `without`, in random order.
+    pub fn sample_at(
+        &self,
+        home: Home,
+        without: Option<Slot>,
+        amount: usize,
+        rng: &mut impl Rng,
+    ) -> Vec<Slot> {
+        let at_home = self.homes.get(&home);
+        at_home.map(|at_home| sample(&at_home.members, without, amount, rng)).unwrap_or_default()
+    }
+
+    /// At most `amount` of those at other homes, never `without`, each as likely as any other, in random
+    /// order. Costs as much as `amount` and the number at `home` together: fit for a small home.
+    pub fn sample_outside(
+        &self,
+        home: Home,
+        without: Option<Slot>,
+        amount: usize,
+        rng: &mut impl Rng,
+    ) -> Vec<Slot> {
+        let inside = self.homes.get(&home).map(|at_home| &at_home.members);
+        let drawn = sample(&self.all, without, amount + self.at(home), rng);
+        let outside = drawn.into_iter().filter(|slot| inside.is_none_or(|inside| !inside.contains(slot)));
+        outside.take(amount).collect()
+    }
+
+    /// One of those who hold all of it, but not `without`.
+    pub fn sample_complete(&self, without: Option<Slot>, rng: &mut impl Rng) -> Option<Slot> {
+        sample(&self.complete, without, 1, rng).first().copied()
     }
 }
 
-/// At most `amount` members but never `without`, in random order.
-pub(crate) fn sample(
-    members: &IndexSet<PeerId>,
-    without: &PeerId,
-    amount: usize,
-    rng: &mut impl Rng,
-) -> Vec<PeerId> {
-    // One more than needed, so that leaving the asker out leaves enough.
+fn sample(members: &IndexSet<Slot>, without: Option<Slot>, amount: usize, rng: &mut impl Rng) -> Vec<Slot> {
+    // One more than needed, so that leaving one out leaves enough.
     let places = index::sample(rng, members.len(), (amount + 1).min(members.len()));
-    let chosen = places.into_iter().filter_map(|place| members.get_index(place)).copied();
-    chosen.filter(|peer| peer != without).take(amount).collect()
+    let drawn = places.into_iter().filter_map(|place| members.get_index(place)).copied();
+    drawn.filter(|slot| Some(*slot) != without).take(amount).collect()
 }

@@ -1,27 +1,41 @@
 //! Knows who holds what, and lists neighbours first (用户资源跟踪服务器).
 //!
 //! The source document gives the tracker three parts: information acquisition, computing and sending. The
-//! first and the last are [`server`]; computing is the [`Swarm`], which is pure: the clock and the dice are
-//! passed in, and nothing in it waits. Between the two stands the [`GroupTable`], from which an observed
+//! first and the last are the [`Server`]; computing is the [`Swarm`], which is pure: the clock and the dice
+//! are passed in, and nothing in it waits. Between the two stands the [`GroupTable`], by which an observed
 //! address becomes a network group (R2).
+//!
+//! ```text
+//! call → Server (pace, group of the address) → Swarm (leases, counts, R3) → answer
+//! ```
+//!
+//! A node has one lease, however much it holds, and what it holds dies with the lease. Counts are kept, not
+//! made: R3 and R7 (b) turn on exact numbers, and no question looks through a swarm to get them.
 //!
 //! | Module | What it holds |
 //! | --- | --- |
-//! | [`swarm`] | who holds what, by group; leases; the 40–50 rule (R3) |
+//! | [`rules`] | the 40–50 rule's numbers, leases, limits |
+//! | [`swarm`] | [`Swarm`]: who holds what, leases, claims |
+//! | `listing`, `holders` | R3 itself; the holders of one resource, counted by group |
 //! | [`top_up`] | how a list is filled from other groups: nearest, best, random, mixed |
-//! | [`group_table`] | address prefix → group, read from CSV |
+//! | `node`, `claims` | what is remembered of a node; which URL stands for which link |
+//! | [`group_table`] | [`GroupTable`]: address prefix → group, read from CSV |
 //! | [`pace`] | how often one address may ask |
-//! | [`server`] | calls in, answers out |
+//! | [`server`] | [`Server`]: calls in, answers out |
 
+mod claims;
 pub mod group_table;
 mod holders;
 mod listing;
 mod node;
 pub mod pace;
+pub mod rules;
 pub mod server;
 pub mod swarm;
 pub mod top_up;
 
-pub use group_table::{GroupTable, GroupTableError, Place};
-pub use swarm::{Rules, RulesError, Swarm};
+pub use group_table::{BadLines, GroupTable, GroupTableError, Place};
+pub use rules::{Rules, RulesError};
+pub use server::Server;
+pub use swarm::{Caller, Swarm};
 pub use top_up::TopUp;

@@ -1,12 +1,14 @@
 //! R3 at its edges, the ways to fill a list up, leases, and what may be told to whom.
 
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::{collections::BTreeSet, time::Duration};
 
 use nearcast_protocol::{
     Group, PeerId, ResourceId, Role,
-    tracker::{Claim, Holding, Medium, PeerList, Reach, Received, Registration, Renewal, Rule},
+    tracker::{Claim, Holding, MAX_HOLDINGS, Medium, PeerList, Reach, Received, Registration, Renewal, Rule},
 };
-use nearcast_tracker::{GroupTable, Place, Rules, Swarm, TopUp};
+use nearcast_tracker::{Caller, GroupTable, Rules, Swarm, TopUp};
 use rand::{SeedableRng, rngs::StdRng};
 
 const FILM: ResourceId = ResourceId::from_bytes([1; 32]);
@@ -25,9 +27,9 @@ impl World {
         Self { swarm: Swarm::new(rules), table, dice: StdRng::seed_from_u64(7) }
     }
 
-    fn place(&self, address: &str) -> (IpAddr, Place) {
-        let address = address.parse().unwrap();
-        (address, self.table.place_of(address))
+    fn caller(&self, peer: PeerId, address: &str) -> Caller {
+        let observed = address.parse().unwrap();
+        Caller { peer, observed, place: self.table.place_of(observed) }
     }
 
     fn join(&mut self, address: &str, role: Role, permille: u16) -> PeerId {
@@ -37,14 +39,14 @@ impl World {
     }
 
     fn join_as(&mut self, peer: PeerId, address: &str, registration: Registration) {
-        let (observed, place) = self.place(address);
-        let lease = self.swarm.register(NOW, peer, observed, place, &registration, &mut self.dice);
-        assert!(lease.is_some_and(|lease| lease.group == place.group));
+        let caller = self.caller(peer, address);
+        let lease = self.swarm.register(NOW, &caller, &registration, &mut self.dice);
+        assert!(lease.is_some_and(|lease| lease.group == caller.place.group));
     }
 
     fn find(&mut self, now: Duration, asker: PeerId, address: &str) -> PeerList {
-        let (observed, place) = self.place(address);
-        self.swarm.find(now, asker, observed, place, &FILM, &mut self.dice)
+        let caller = self.caller(asker, address);
+        self.swarm.find(now, &caller, &FILM, &mut self.dice)
     }
 }
 
@@ -102,7 +104,8 @@ fn the_rule_at_its_edges_in_every_way_of_filling_up() {
 #[test]
 fn above_the_range_every_holder_has_its_turn() {
     let mut world = World::new(Rules { low: 2, high: 4, ..Rules::default() });
-    let all: BTreeSet<_> = (0..12).map(|n| world.join(&format!("10.1.0.{n}"), Role::Terminal, 1000)).collect();
+    let all: BTreeSet<_> =
+        (0..12).map(|n| world.join(&format!("10.1.0.{n}"), Role::Terminal, 1000)).collect();
     let asker = PeerId::random();
     let mut seen = BTreeSet::new();
     for _ in 0..100 {
@@ -117,7 +120,8 @@ fn the_nearest_fill_up_first() {
     for n in 0..20 {
         world.join(&format!("10.3.0.{n}"), Role::Terminal, 1000);
     }
-    let near: BTreeSet<_> = (0..5).map(|n| world.join(&format!("10.2.0.{n}"), Role::Terminal, 1000)).collect();
+    let near: BTreeSet<_> =
+        (0..5).map(|n| world.join(&format!("10.2.0.{n}"), Role::Terminal, 1000)).collect();
     let list = world.find(NOW, PeerId::random(), "10.1.0.1");
     let listed: BTreeSet<_> = list.peers.iter().map(|peer| peer.peer()).collect();
     assert_eq!(listed, near, "the same region comes first");
@@ -195,18 +199,18 @@ fn a_silent_node_is_forgotten_and_a_speaking_one_is_not() {
     let mut world = World::new(rules);
     let silent = world.join("10.1.0.1", Role::Terminal, 1000);
     let speaking = world.join("10.1.0.2", Role::Terminal, 1000);
-    let (observed, _) = world.place("10.1.0.2");
     let renewal = Renewal::default();
     let renewed = NOW + Duration::from_secs(80);
-    assert!(world.swarm.renew(renewed, speaking, observed, &renewal, &mut world.dice).is_some());
+    let caller = world.caller(speaking, "10.1.0.2");
+    assert!(world.swarm.renew(renewed, &caller, &renewal, &mut world.dice).is_some());
     let later = NOW + Duration::from_secs(111);
     let list = world.find(later, PeerId::random(), "10.1.0.9");
     assert_eq!(list.peers.iter().map(|peer| peer.peer()).collect::<Vec<_>>(), [speaking]);
-    let (silent_at, _) = world.place("10.1.0.1");
-    assert_eq!(world.swarm.renew(later, silent, silent_at, &renewal, &mut world.dice), None);
+    let caller = world.caller(silent, "10.1.0.1");
+    assert_eq!(world.swarm.renew(later, &caller, &renewal, &mut world.dice), None);
     // From another address it is another place: it must register anew.
-    let (elsewhere, _) = world.place("10.2.0.2");
-    assert_eq!(world.swarm.renew(later, speaking, elsewhere, &renewal, &mut world.dice), None);
+    let caller = world.caller(speaking, "10.2.0.2");
+    assert_eq!(world.swarm.renew(later, &caller, &renewal, &mut world.dice), None);
     assert_eq!(world.find(later * 10, PeerId::random(), "10.1.0.9").peers.len(), 0);
     assert_eq!((world.swarm.nodes(), world.swarm.resources()), (0, 0));
 }
@@ -215,24 +219,41 @@ fn a_silent_node_is_forgotten_and_a_speaking_one_is_not() {
 fn renewals_change_what_is_held_and_report_what_was_received() {
     let mut world = World::new(Rules::default());
     let peer = world.join("10.1.0.1", Role::Terminal, 300);
-    let (observed, place) = world.place("10.1.0.1");
+    let caller = world.caller(peer, "10.1.0.1");
+    let asker = world.caller(PeerId::random(), "10.1.0.1");
     let received = Received { own_group: 1_000, other_groups: 200, publishers: 30 };
     let more = Renewal {
         held: vec![Holding { resource: FILM, permille: 1000, protected: false }],
         received,
         ..Renewal::default()
     };
-    assert!(world.swarm.renew(NOW, peer, observed, &more, &mut world.dice).is_some());
-    let counts = world.swarm.count(NOW, &PeerId::random(), observed, place, &FILM);
+    assert!(world.swarm.renew(NOW, &caller, &more, &mut world.dice).is_some());
+    let counts = world.swarm.count(NOW, &asker, &FILM);
     assert_eq!((counts.in_group, counts.complete_terminals, counts.complete_in_group), (1, 1, 1));
     let less = Renewal { dropped: vec![FILM], ..Renewal::default() };
-    assert!(world.swarm.renew(NOW, peer, observed, &less, &mut world.dice).is_some());
-    assert_eq!(world.swarm.count(NOW, &PeerId::random(), observed, place, &FILM).in_group, 0);
+    assert!(world.swarm.renew(NOW, &caller, &less, &mut world.dice).is_some());
+    assert_eq!(world.swarm.count(NOW, &asker, &FILM).in_group, 0);
     assert_eq!(world.swarm.received().get(&Group(1)), Some(&received));
     // More than any line carries in the time is not believed.
     let boast = Renewal { received: Received { own_group: u64::MAX, ..received }, ..Renewal::default() };
-    assert!(world.swarm.renew(NOW, peer, observed, &boast, &mut world.dice).is_some());
+    assert!(world.swarm.renew(NOW, &caller, &boast, &mut world.dice).is_some());
     assert_eq!(world.swarm.received().get(&Group(1)), Some(&received));
+}
+
+#[test]
+fn the_asker_is_in_no_count_wherever_it_asks_from() {
+    let mut world = World::new(Rules::default());
+    let asker = world.join("10.1.0.1", Role::Terminal, 1000);
+    world.join("10.1.0.2", Role::Terminal, 1000);
+    world.join("10.2.0.1", Role::Terminal, 500);
+    for (address, expected) in
+        [("10.1.0.1", (1, 1, 1, 1)), ("10.2.0.9", (1, 1, 1, 0)), ("192.0.2.1", (0, 2, 1, 0))]
+    {
+        let caller = world.caller(asker, address);
+        let counts = world.swarm.count(NOW, &caller, &FILM);
+        let counted = (counts.in_group, counts.outside, counts.complete_terminals, counts.complete_in_group);
+        assert_eq!(counted, expected, "from {address}");
+    }
 }
 
 #[test]
@@ -247,6 +268,13 @@ fn only_publishers_claim_addresses_and_only_while_they_are_here() {
     let links = world.swarm.resolve(NOW, "https://a.example/v/1");
     assert_eq!(links.iter().map(|link| link.0.as_str()).collect::<Vec<_>>(), ["nearcast://x"]);
     assert!(world.swarm.resolve(NOW, "ftp://a.example/v/1").is_empty());
+    // Registering anew is no reason to claim anew, unless it is no publisher any more.
+    world.join_as(publisher, "10.3.0.1", registration(Role::Publisher, 1000));
+    assert_eq!(world.swarm.resolve(NOW, "https://a.example/v/1").len(), 1);
+    world.join_as(publisher, "10.3.0.1", registration(Role::Terminal, 1000));
+    assert!(world.swarm.resolve(NOW, "https://a.example/v/1").is_empty());
+    world.join_as(publisher, "10.3.0.1", registration(Role::Publisher, 1000));
+    assert!(world.swarm.claim(NOW, &publisher, &claim("https://a.example/v/1", "nearcast://x")));
     world.swarm.withdraw(NOW, &publisher);
     assert!(world.swarm.resolve(NOW, "https://a.example/v/1").is_empty());
 }
@@ -269,21 +297,66 @@ fn a_full_tracker_answers_and_does_not_store() {
     let mut world = World::new(Rules { nodes: 2, ..Rules::default() });
     let first = world.join("10.1.0.1", Role::Terminal, 1000);
     world.join("10.1.0.2", Role::Terminal, 1000);
-    let (observed, place) = world.place("10.1.0.3");
     let new = registration(Role::Terminal, 1000);
-    let lease = world.swarm.register(NOW, PeerId::random(), observed, place, &new, &mut world.dice);
-    assert_eq!(lease, None);
+    let caller = world.caller(PeerId::random(), "10.1.0.3");
+    assert_eq!(world.swarm.register(NOW, &caller, &new, &mut world.dice), None);
     assert_eq!(world.find(NOW, PeerId::random(), "10.1.0.3").peers.len(), 2);
     // Who is in may register again.
-    let (observed, place) = world.place("10.1.0.1");
-    assert!(world.swarm.register(NOW, first, observed, place, &new, &mut world.dice).is_some());
+    world.join_as(first, "10.1.0.1", new.clone());
+    // And who has left, or has fallen silent, makes room.
+    world.swarm.withdraw(NOW, &first);
+    assert!(world.swarm.register(NOW, &caller, &new, &mut world.dice).is_some());
+    let later = NOW + Duration::from_secs(3600);
+    assert!(world.swarm.register(later, &caller, &new, &mut world.dice).is_some());
+    assert_eq!(world.swarm.nodes(), 1);
 }
 
 #[test]
-fn rules_that_make_no_sense_are_refused() {
-    for (low, high) in [(0, 50), (51, 50), (40, 100_000)] {
-        assert!(Rules { low, high, ..Rules::default() }.checked().is_err());
+fn holdings_are_bounded_for_each_node_and_in_all() {
+    let mut world = World::new(Rules { holdings: MAX_HOLDINGS + 10, ..Rules::default() });
+    let (glutton, other) = (PeerId::random(), PeerId::random());
+    let resource = |n: usize| {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&n.to_le_bytes());
+        ResourceId::from_bytes(bytes)
+    };
+    let holding = |n| Holding { resource: resource(n), permille: 1000, protected: false };
+    let mut much = registration(Role::Terminal, 1000);
+    much.holdings = (0..MAX_HOLDINGS).map(holding).collect();
+    world.join_as(glutton, "10.1.0.1", much.clone());
+    let caller = world.caller(glutton, "10.1.0.1");
+    let more = Renewal { held: (0..2 * MAX_HOLDINGS).map(holding).collect(), ..Renewal::default() };
+    assert!(world.swarm.renew(NOW, &caller, &more, &mut world.dice).is_some());
+    assert_eq!(world.swarm.resources(), MAX_HOLDINGS);
+    much.holdings = (MAX_HOLDINGS..MAX_HOLDINGS + 20).map(holding).collect();
+    world.join_as(other, "10.1.0.2", much.clone());
+    assert_eq!(world.swarm.resources(), MAX_HOLDINGS + 10);
+    world.swarm.withdraw(NOW, &glutton);
+    world.join_as(other, "10.1.0.2", much);
+    assert_eq!(world.swarm.resources(), 20);
+}
+
+#[test]
+fn a_large_swarm_is_sampled_evenly_and_a_list_is_always_full() {
+    let mut world = World::new(Rules { low: 3, high: 5, top_up: TopUp::Random, ..Rules::default() });
+    world.join("10.1.0.1", Role::Terminal, 1000);
+    let networks = ["10.2", "10.3", "198.51"];
+    for n in 0..1_800 {
+        let host = n / 3;
+        world.join(&format!("{}.{}.{}", networks[n % 3], host / 250, host % 250), Role::Terminal, 1000);
     }
-    assert!(Rules { lease: Duration::from_secs(1), ..Rules::default() }.checked().is_err());
-    assert!(Rules::default().checked().is_ok());
+    let mut from = [0; 3];
+    for _ in 0..300 {
+        let list = world.find(NOW, PeerId::random(), "10.1.0.9");
+        assert_eq!((list.peers.len(), own(&list, 1)), (5, 1));
+        for peer in &list.peers[1..] {
+            let network = match peer.group {
+                Group(2) => 0,
+                Group(3) => 1,
+                _ => 2,
+            };
+            from[network] += 1;
+        }
+    }
+    assert!(from.iter().all(|drawn| (300..500).contains(drawn)), "of 1200 drawn: {from:?}");
 }

@@ -1,50 +1,34 @@
-//! What can be typed, and what the configuration file may say.
+//! What can be typed.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::net::IpAddr;
 
-use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
-use nearcast_protocol::Multiaddr;
-use nearcast_tracker::{Rules, TopUp};
-use serde::Deserialize;
+use clap::{Parser, Subcommand};
+
+use crate::settings::Settings;
 
 /// Tell viewers who holds a film, neighbours on their own network first.
 ///
-/// A viewer's network is found by its address in a group table: an ISP, a campus, an office. With 40 to 50
-/// holders in it, a viewer is sent to exactly those; with more, to a random 50; with fewer, the list is
-/// filled up from other networks.
+/// A viewer's network (an ISP, a campus, an office) is found by its address in a group table. With 40 to 50
+/// holders there, a viewer is sent to exactly those; with more, to a random 50; with fewer, to all of them
+/// and to others from outside.
 #[derive(Debug, Parser)]
 #[command(name = "nearcast-tracker", version, after_help = EXAMPLES)]
 pub struct Cli {
     #[command(flatten)]
-    pub options: Options,
-    /// Print a commented configuration file with all defaults, and end.
+    pub settings: Settings,
+    /// Print a commented settings file with all defaults, and end.
     #[arg(long)]
     pub print_config: bool,
-    /// Say everything that happens; RUST_LOG works too.
+    /// Say everything that happens; RUST_LOG chooses more finely.
     #[arg(short, long)]
     pub verbose: bool,
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  nearcast-tracker --groups networks.csv
-  nearcast-tracker --config /etc/nearcast/tracker.toml
-  nearcast-tracker --groups networks.csv group 203.0.113.9     which network is this address of?
-
-A group table has a line for each prefix: prefix,group[,name[,region]]
-  203.0.113.0/24,7,North campus,north
-  2001:db8::/32,7
-SIGHUP reads it anew.";
-
-/// What `--print-config` prints: every setting with its default and what it is for.
-pub const PRINTED: &str = include_str!("tracker.toml");
-
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Print the network group of addresses.
+    /// Print which network group addresses belong to.
     Group {
         /// The addresses.
         #[arg(required = true, value_name = "ADDRESS")]
@@ -52,97 +36,21 @@ pub enum Command {
     },
 }
 
-#[derive(Debug, Clone, Default, Args, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Options {
-    /// The configuration file.
-    #[arg(long, value_name = "FILE")]
-    #[serde(skip)]
-    pub config: Option<PathBuf>,
-    /// Where to listen; may repeat [default: port 4401, TCP and QUIC, on all addresses].
-    #[arg(long, value_name = "ADDRESS")]
-    pub listen: Vec<Multiaddr>,
-    /// The group table, a CSV file.
-    #[arg(long, value_name = "FILE")]
-    pub groups: Option<PathBuf>,
-    /// Where the identity is kept [default: the data folder].
-    #[arg(long, value_name = "FOLDER", env = "STATE_DIRECTORY")]
-    pub state: Option<PathBuf>,
-    /// Fewer holders than this in the asker's network: fill up from outside [default: 40].
-    #[arg(long, value_name = "NUMBER")]
-    pub low: Option<usize>,
-    /// The longest list [default: 50].
-    #[arg(long, value_name = "NUMBER")]
-    pub high: Option<usize>,
-    /// Which outsiders fill a list up: nearest, best, random or mixed [default: mixed].
-    #[arg(long, value_name = "WAY")]
-    pub top_up: Option<TopUp>,
-    /// How long a silent node is remembered, in seconds [default: 600].
-    #[arg(long, value_name = "SECONDS")]
-    pub lease: Option<u64>,
-    /// How many nodes are remembered [default: 1000000].
-    #[arg(long, value_name = "NUMBER")]
-    pub nodes: Option<usize>,
-    /// How many connections may be open at once [default: 4096].
-    #[arg(long, value_name = "NUMBER")]
-    pub connections: Option<u32>,
-}
+const EXAMPLES: &str = "\
+Examples:
+  nearcast-tracker --groups networks.csv
+  nearcast-tracker --print-config > tracker.toml
+  nearcast-tracker --config tracker.toml
+  nearcast-tracker group 203.0.113.9 --groups networks.csv
 
-impl Options {
-    /// The options with what the configuration file adds; flags win.
-    pub fn with_config(self) -> anyhow::Result<Self> {
-        let Some(path) = self.config.clone() else { return Ok(self) };
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("can't read the settings in {}", path.display()))?;
-        let file: Self =
-            toml::from_str(&text).with_context(|| format!("the settings in {} are wrong", path.display()))?;
-        Ok(Self {
-            config: self.config,
-            listen: if self.listen.is_empty() { file.listen } else { self.listen },
-            groups: self.groups.or(file.groups),
-            state: self.state.or(file.state),
-            low: self.low.or(file.low),
-            high: self.high.or(file.high),
-            top_up: self.top_up.or(file.top_up),
-            lease: self.lease.or(file.lease),
-            nodes: self.nodes.or(file.nodes),
-            connections: self.connections.or(file.connections),
-        })
-    }
+A group table has a line for each address prefix: prefix,group[,name[,region]]
+  203.0.113.0/24,7,North campus,north
+  2001:db8::/32,7
+The signal HUP makes a running tracker read it anew.
 
-    pub fn rules(&self) -> anyhow::Result<Rules> {
-        let default = Rules::default();
-        let rules = Rules {
-            low: self.low.unwrap_or(default.low),
-            high: self.high.unwrap_or(default.high),
-            top_up: self.top_up.unwrap_or(default.top_up),
-            lease: self.lease.map_or(default.lease, Duration::from_secs),
-            nodes: self.nodes.unwrap_or(default.nodes),
-        };
-        Ok(rules.checked()?)
-    }
-
-    pub fn listening(&self) -> anyhow::Result<Vec<Multiaddr>> {
-        if !self.listen.is_empty() {
-            return Ok(self.listen.clone());
-        }
-        let all = ["/ip4/0.0.0.0/tcp/4401", "/ip4/0.0.0.0/udp/4401/quic-v1", "/ip6/::/tcp/4401", "/ip6/::/udp/4401/quic-v1"];
-        all.iter().map(|address| Ok(address.parse()?)).collect()
-    }
-
-    pub fn connections(&self) -> u32 {
-        self.connections.unwrap_or(4096)
-    }
-
-    pub fn state_folder(&self) -> anyhow::Result<PathBuf> {
-        if let Some(state) = &self.state {
-            return Ok(state.clone());
-        }
-        let folders = directories::ProjectDirs::from("", "", "nearcast-tracker");
-        let folders = folders.context("no home folder is known; name a folder with --state")?;
-        Ok(folders.data_dir().to_owned())
-    }
-}
+Once it can be reached, the tracker prints a line for each of its addresses:
+  listening on /ip4/198.51.100.4/tcp/4401/p2p/12D3…
+Links and publishers name such an address.";
 
 #[cfg(test)]
 mod tests {
@@ -156,16 +64,11 @@ mod tests {
     }
 
     #[test]
-    fn the_printed_configuration_is_the_default() {
-        let uncommented: String = PRINTED
-            .lines()
-            .filter_map(|line| line.strip_prefix("#:"))
-            .map(|line| format!("{line}\n"))
-            .collect();
-        let printed: Options = toml::from_str(&uncommented).unwrap();
-        assert_eq!(printed.rules().unwrap(), Rules::default());
-        assert_eq!(printed.listening().unwrap(), Options::default().listening().unwrap());
-        assert_eq!(printed.connections(), Options::default().connections());
-        toml::from_str::<Options>(PRINTED).unwrap();
+    fn settings_may_follow_the_command() {
+        let typed = ["nearcast-tracker", "group", "10.0.0.1", "2001:db8::1", "--groups", "table.csv"];
+        let cli = Cli::try_parse_from(typed).unwrap();
+        assert_eq!(cli.settings.groups.unwrap().to_str(), Some("table.csv"));
+        assert!(matches!(cli.command, Some(Command::Group { addresses }) if addresses.len() == 2));
+        assert!(Cli::try_parse_from(["nearcast-tracker", "group"]).is_err());
     }
 }

@@ -1,0 +1,213 @@
+//! What can be set, by flag or in a settings file. The comment of a field is its help and its comment in the
+//! file that `--print-config` prints.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Context;
+use clap::Args;
+use nearcast_protocol::Multiaddr;
+use nearcast_tracker::{GroupTable, Rules, TopUp};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The settings file; a flag overrules it.
+    #[arg(long, value_name = "FILE", global = true)]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Where to listen; as a flag, repeat it for several addresses [default: port 4401, TCP and QUIC, on all].
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Vec<Multiaddr>,
+    /// The group table, a CSV file: prefix,group[,name[,region]].
+    #[arg(long, value_name = "FILE", global = true)]
+    pub groups: Option<PathBuf>,
+    /// Where the tracker's identity is kept; links name it [default: the user's data folder].
+    #[arg(long, value_name = "FOLDER", env = "STATE_DIRECTORY")]
+    pub state: Option<PathBuf>,
+    /// With fewer holders than this in the asker's network, fill the list up from outside [default: 40].
+    #[arg(long, value_name = "NUMBER")]
+    pub low: Option<usize>,
+    /// With more holders than this in the asker's network, choose as many by chance [default: 50].
+    #[arg(long, value_name = "NUMBER")]
+    pub high: Option<usize>,
+    /// Which outsiders fill a list up [default: mixed].
+    #[arg(long, value_name = "WAY")]
+    pub top_up: Option<TopUp>,
+    /// How long a silent node is remembered, in seconds [default: 600].
+    #[arg(long, value_name = "SECONDS")]
+    pub lease: Option<u64>,
+    /// How many nodes are remembered; beyond it, new ones are answered and not remembered [default: 1000000].
+    #[arg(long, value_name = "NUMBER")]
+    pub nodes: Option<usize>,
+    /// How many holdings of all nodes together are remembered [default: 10000000].
+    #[arg(long, value_name = "NUMBER")]
+    pub holdings: Option<usize>,
+    /// How many connections may be open at once [default: 4096].
+    #[arg(long, value_name = "NUMBER")]
+    pub connections: Option<u32>,
+}
+
+impl Settings {
+    /// These settings, and where they are silent, those of the settings file.
+    pub fn with_file(self) -> anyhow::Result<Self> {
+        let Some(path) = self.config.clone() else { return Ok(self) };
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("the settings {} can't be read", path.display()))?;
+        let file: Self = toml::from_str(&text)
+            .with_context(|| format!("the settings {} make no sense", path.display()))?;
+        Ok(self.or(file))
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self {
+            config: self.config.or(other.config),
+            listen: if self.listen.is_empty() { other.listen } else { self.listen },
+            groups: self.groups.or(other.groups),
+            state: self.state.or(other.state),
+            low: self.low.or(other.low),
+            high: self.high.or(other.high),
+            top_up: self.top_up.or(other.top_up),
+            lease: self.lease.or(other.lease),
+            nodes: self.nodes.or(other.nodes),
+            holdings: self.holdings.or(other.holdings),
+            connections: self.connections.or(other.connections),
+        }
+    }
+
+    /// What is set if nothing is.
+    fn defaults() -> anyhow::Result<Self> {
+        let all = ["/ip4/0.0.0.0/tcp", "/ip4/0.0.0.0/udp", "/ip6/::/tcp", "/ip6/::/udp"];
+        let listen = all.iter().map(|at| match at.ends_with("udp") {
+            true => format!("{at}/4401/quic-v1").parse(),
+            false => format!("{at}/4401").parse(),
+        });
+        let rules = Rules::default();
+        Ok(Self {
+            listen: listen.collect::<Result<_, _>>()?,
+            low: Some(rules.low),
+            high: Some(rules.high),
+            top_up: Some(rules.top_up),
+            lease: Some(rules.lease.as_secs()),
+            nodes: Some(rules.nodes),
+            holdings: Some(rules.holdings),
+            connections: Some(4096),
+            ..Self::default()
+        })
+    }
+
+    pub fn listen(&self) -> anyhow::Result<Vec<Multiaddr>> {
+        Ok(self.clone().or(Self::defaults()?).listen)
+    }
+
+    pub fn connections(&self) -> anyhow::Result<u32> {
+        self.clone().or(Self::defaults()?).connections.context("there is no bound on connections")
+    }
+
+    pub fn rules(&self) -> anyhow::Result<Rules> {
+        let default = Rules::default();
+        let rules = Rules {
+            low: self.low.unwrap_or(default.low),
+            high: self.high.unwrap_or(default.high),
+            top_up: self.top_up.unwrap_or(default.top_up),
+            lease: self.lease.map_or(default.lease, Duration::from_secs),
+            nodes: self.nodes.unwrap_or(default.nodes),
+            holdings: self.holdings.unwrap_or(default.holdings),
+        };
+        Ok(rules.checked()?)
+    }
+
+    /// The group table; empty if none is set.
+    pub fn table(&self) -> anyhow::Result<GroupTable> {
+        Ok(self.groups.as_deref().map(GroupTable::read).transpose()?.unwrap_or_default())
+    }
+
+    pub fn state_folder(&self) -> anyhow::Result<PathBuf> {
+        if let Some(state) = &self.state {
+            return Ok(state.clone());
+        }
+        let folders = directories::ProjectDirs::from("", "", "nearcast-tracker");
+        let folders = folders.context("no home folder is known; name a folder with --state")?;
+        Ok(folders.data_dir().to_owned())
+    }
+}
+
+/// A settings file that says what each setting is for. Those with a default stand there with it, behind `#`
+/// alone; the others as examples, behind `# `.
+pub fn commented() -> anyhow::Result<String> {
+    let defaults = toml::Table::try_from(Settings::defaults()?)?;
+    let command = Settings::augment_args(clap::Command::new("nearcast-tracker"));
+    let mut text =
+        String::from("# The settings of nearcast-tracker. Take the # away from what you change.\n");
+    for setting in command.get_arguments().filter(|setting| setting.get_id() != "config") {
+        let key = setting.get_id();
+        let help = setting.get_help().map(ToString::to_string).unwrap_or_default();
+        let (help, default) = help.split_once(" [default: ").unwrap_or((help.trim_end_matches('.'), ""));
+        text += &format!("\n# {help}");
+        let possible = setting.get_possible_values();
+        if !possible.is_empty() {
+            let names: Vec<_> = possible.iter().map(clap::builder::PossibleValue::get_name).collect();
+            text += &format!(": {}", names.join(", "));
+        }
+        match (defaults.get(key.as_str()), setting.get_value_names()) {
+            (Some(value), _) => text += &format!(".\n#{key} = {value}\n"),
+            (None, example) => {
+                if let Some((default, _)) = default.split_once(']') {
+                    text += &format!("; if none is named, {default}");
+                }
+                let example = example.and_then(|names| names.first()).map_or("", |name| name.as_str());
+                text += &format!(".\n# {key} = \"{example}\"\n");
+            }
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_printed_settings_are_the_defaults() {
+        let text = commented().unwrap();
+        toml::from_str::<Settings>(&text).unwrap();
+        let taken: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix('#').filter(|line| !line.starts_with(' ')))
+            .collect();
+        let printed: Settings = toml::from_str(&taken.join("\n")).unwrap();
+        assert_eq!(printed, Settings::defaults().unwrap(), "{text}");
+        assert_eq!(printed.rules().unwrap(), Rules::default());
+        for key in
+            ["# groups = \"FILE\"", "# state = \"FOLDER\"", "#top_up = \"mixed\"", "nearest, best, random"]
+        {
+            assert!(text.contains(key), "{key} isn't in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn help_tells_the_defaults_there_are() {
+        let defaults = toml::Table::try_from(Settings::defaults().unwrap()).unwrap();
+        let command = Settings::augment_args(clap::Command::new("test"));
+        for (key, value) in defaults.iter().filter(|(key, _)| *key != "listen") {
+            let setting = command.get_arguments().find(|setting| setting.get_id() == key.as_str()).unwrap();
+            let told = format!("[default: {}]", value.to_string().trim_matches('"'));
+            assert!(setting.get_help().unwrap().to_string().contains(&told), "{key}: {told}");
+        }
+    }
+
+    #[test]
+    fn flags_overrule_the_file_and_a_wrong_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tracker.toml");
+        let flags = Settings { config: Some(path.clone()), low: Some(3), ..Settings::default() };
+        std::fs::write(&path, "low = 1\nhigh = 7\ntop_up = \"best\"\n").unwrap();
+        let rules = flags.clone().with_file().unwrap().rules().unwrap();
+        assert_eq!((rules.low, rules.high, rules.top_up), (3, 7, TopUp::Best));
+        std::fs::write(&path, "hihg = 7\n").unwrap();
+        let error = format!("{:#}", flags.clone().with_file().unwrap_err());
+        assert!(error.contains("tracker.toml") && error.contains("hihg"), "{error}");
+        std::fs::write(&path, "high = 2\n").unwrap();
+        assert!(flags.with_file().unwrap().rules().is_err());
+    }
+}
