@@ -1,0 +1,441 @@
+//! The player's thread: sleeps on the pipeline's bus, does what is wished, tells what happens.
+
+use std::{
+    sync::{Arc, mpsc::{SyncSender, TrySendError}},
+    time::{Duration, Instant},
+};
+
+use gstreamer::{Bus, ClockTime, Element, Message, MessageView, SeekFlags, SeekType, State, message, prelude::*};
+
+use super::{
+    Shared,
+    error::{Cause, Missing, PlaybackError, explain},
+    event::{PlayerEvent, Track, TrackKind},
+    flow::{Flow, Step},
+    pipeline::{Queue, Wake},
+    sinks::{Sinks, Watch},
+    tracks::tracks,
+    wishes::{Seek, SeekMode, Wishes},
+};
+use crate::gate::Address;
+
+/// How often a running film is looked at: whether a sink has run dry has no event of its own. Two pictures
+/// of a 24 fps film are 83 ms.
+const LOOK: ClockTime = ClockTime::from_mseconds(50);
+
+/// What the next picture belongs to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Awaited {
+    Open,
+    Seek(Seek),
+}
+
+/// How far what is awaited has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Progress {
+    Nothing,
+    Picture,
+    Runs,
+}
+
+pub(super) struct Engine {
+    pipeline: Element,
+    bus: Bus,
+    queue: Queue,
+    address: Address,
+    video: Arc<Watch>,
+    audio: Arc<Watch>,
+    events: SyncSender<PlayerEvent>,
+    shared: Arc<Shared>,
+    opened: Instant,
+    flow: Flow,
+    playing: bool,
+    rate: f64,
+    /// The film is open: it can be sought in.
+    open: bool,
+    awaited: Awaited,
+    progress: Progress,
+    next_seek: Option<Seek>,
+    /// A seek that hasn't come to its picture.
+    in_flight: bool,
+    /// The pipeline is being told of a seek on a thread of its own: some demuxers read meanwhile.
+    calling: bool,
+    has_video: Option<bool>,
+    tracks: Vec<Track>,
+    missing: Vec<Missing>,
+    told_percent: u8,
+}
+
+/// Whether the thread goes on.
+type Outcome = Result<(), End>;
+
+enum End {
+    Stopped,
+    Failed(PlaybackError),
+}
+
+impl Engine {
+    #[expect(clippy::too_many_arguments, reason = "called once, where all of it is made")]
+    pub(super) fn new(
+        pipeline: Element,
+        bus: Bus,
+        queue: Queue,
+        address: Address,
+        sinks: &Sinks,
+        events: SyncSender<PlayerEvent>,
+        shared: Arc<Shared>,
+        opened: Instant,
+    ) -> Self {
+        let watch = |sink: &Element| {
+            let bus = bus.clone();
+            Watch::over(sink, move || Wake::Arrival.post(&bus))
+        };
+        let (video, audio) = (watch(&sinks.video), watch(&sinks.audio));
+        Self {
+            pipeline,
+            bus,
+            queue,
+            address,
+            video,
+            audio,
+            events,
+            shared,
+            opened,
+            flow: Flow::new(),
+            playing: false,
+            rate: 1.0,
+            open: false,
+            awaited: Awaited::Open,
+            progress: Progress::Nothing,
+            next_seek: None,
+            in_flight: false,
+            calling: false,
+            has_video: None,
+            tracks: Vec::new(),
+            missing: Vec::new(),
+            told_percent: 100,
+        }
+    }
+
+    /// Plays until it is stopped or fails, and leaves nothing behind.
+    pub(super) fn run(mut self) {
+        if let End::Failed(error) = self.watch_over() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "playing failed");
+            self.tell(PlayerEvent::Error(error));
+        }
+        self.address.gate().shut_by_player(true);
+        while self.calling {
+            let message = self.bus.timed_pop_filtered(None, &[gstreamer::MessageType::Application]);
+            if message.is_none_or(|message| matches!(wake_of(&message), Some(Wake::SeekReturned(_)))) {
+                self.calling = false;
+            }
+        }
+        if let Err(error) = self.pipeline.set_state(State::Null) {
+            tracing::warn!(%error, "the pipeline did not close cleanly");
+        }
+        self.address.gate().media().set_rate(0.0);
+        self.tell(PlayerEvent::Stopped);
+    }
+
+    fn watch_over(&mut self) -> End {
+        let mut outcome = self.set_state(State::Paused);
+        loop {
+            if let Err(end) = outcome {
+                return end;
+            }
+            // Asleep unless there is something that no message tells: a sink gone dry, a read gone stuck.
+            let look = self.flow.is_running() || self.flow.is_held_unasked() || self.next_seek.is_some();
+            let message = self.bus.timed_pop(if look { Some(LOOK) } else { None });
+            outcome = message.map_or(Ok(()), |message| self.message(&message)).and_then(|()| self.look());
+        }
+    }
+
+    fn message(&mut self, message: &Message) -> Outcome {
+        let now = Instant::now();
+        match message.view() {
+            MessageView::Application(application) => match Wake::read(application) {
+                Some(Wake::Wish) => return self.take_wishes(now),
+                Some(Wake::SeekReturned(accepted)) => self.seek_returned(accepted),
+                Some(Wake::Arrival) | None => {}
+            },
+            MessageView::AsyncDone(_) => return self.prerolled(now),
+            MessageView::Buffering(buffering) => return self.buffering(now, buffering.percent()),
+            MessageView::Eos(_) => {
+                let steps = self.flow.ended(now);
+                self.shared.view().ended = true;
+                self.apply(steps)?;
+                self.tell(PlayerEvent::EndOfStream);
+            }
+            MessageView::DurationChanged(_) => self.ask_duration(),
+            MessageView::StreamCollection(found) => self.tracks_found(tracks(&found.stream_collection())),
+            MessageView::StreamsSelected(selected) => {
+                let video = selected.streams().any(|stream| {
+                    stream.stream_type().contains(gstreamer::StreamType::VIDEO)
+                });
+                self.has_video = Some(video);
+            }
+            MessageView::Element(_) => {
+                if let Some(missing) = Missing::from_message(message) {
+                    self.missing.push(missing);
+                }
+            }
+            MessageView::Warning(warning) => {
+                tracing::debug!(warning = %warning.error(), debug = ?warning.debug(), "pipeline");
+            }
+            MessageView::Error(error) => return Err(self.failed(error)),
+            MessageView::Latency(_) => {
+                if let Some(bin) = self.pipeline.downcast_ref::<gstreamer::Bin>() {
+                    let _ = bin.recalculate_latency();
+                }
+            }
+            MessageView::ClockLost(_) if self.flow.is_running() => {
+                self.set_state(State::Paused)?;
+                self.set_state(State::Playing)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What has to be looked at, as no message tells it.
+    fn look(&mut self) -> Outcome {
+        let now = Instant::now();
+        self.tell_arrivals();
+        if self.flow.is_running() && !self.in_flight {
+            let dry = self
+                .pipeline
+                .current_running_time()
+                .is_some_and(|time| self.video.is_dry(time) || self.audio.is_dry(time));
+            if dry {
+                let waiting = self.address.gate().media().waiting().is_some();
+                let steps = self.flow.dry(now, waiting);
+                self.apply(steps)?;
+            }
+        } else if self.flow.is_held_unasked() && self.address.gate().media().waiting().is_none() {
+            let steps = self.flow.flowing(now);
+            self.apply(steps)?;
+        }
+        self.next_seek(now)
+    }
+
+    fn take_wishes(&mut self, now: Instant) -> Outcome {
+        let Wishes { playing, rate, seek, stop } = std::mem::take(&mut *self.shared.wishes());
+        if stop {
+            return Err(End::Stopped);
+        }
+        if let Some(rate) = rate.filter(|rate| *rate != self.rate) {
+            self.rate = rate;
+            let to = self.next_seek.map(|seek| seek.to).or_else(|| self.position());
+            // A pipeline changes its speed with a seek; to where it is, if nowhere else is wanted.
+            if let Some(to) = to {
+                self.next_seek.get_or_insert(Seek { to, mode: SeekMode::Accurate, asked: now, told: false });
+            }
+        }
+        if let Some(playing) = playing {
+            self.playing = playing;
+            let steps = self.flow.want(now, playing);
+            self.apply(steps)?;
+        }
+        if rate.is_some() || playing.is_some() {
+            self.address.gate().media().set_rate(if self.playing { self.rate } else { 0.0 });
+        }
+        if seek.is_some() {
+            self.next_seek = seek;
+        }
+        Ok(())
+    }
+
+    /// Starts the newest seek that is wished, if the pipeline can take it now.
+    fn next_seek(&mut self, now: Instant) -> Outcome {
+        if self.next_seek.is_none() || !self.open {
+            return Ok(());
+        }
+        let stuck = self.address.gate().media().waiting().is_some();
+        if self.calling {
+            // The demuxer reads while it seeks, and what it reads isn't there: it is called off.
+            if stuck {
+                self.address.gate().shut_by_player(true);
+            }
+            return Ok(());
+        }
+        // One that still finds its data is let through, or dragging along the film would show nothing.
+        if self.in_flight && !stuck {
+            return Ok(());
+        }
+        let Some(seek) = self.next_seek.take() else { return Ok(()) };
+        let steps = self.flow.seeking(now);
+        self.apply(steps)?;
+        self.shared.view().ended = false;
+        self.awaited = Awaited::Seek(seek);
+        self.progress = Progress::Nothing;
+        self.in_flight = true;
+        self.calling = true;
+        self.video.expect_flush();
+        self.audio.expect_flush();
+        let (bus, rate) = (self.bus.clone(), self.rate);
+        let end = self.shared.view().duration.unwrap_or(Duration::MAX);
+        let to = ClockTime::try_from(seek.to.min(end)).unwrap_or(ClockTime::ZERO);
+        let flags = SeekFlags::FLUSH
+            | match seek.mode {
+                SeekMode::Fast => SeekFlags::KEY_UNIT | SeekFlags::SNAP_NEAREST,
+                SeekMode::Accurate => SeekFlags::ACCURATE,
+            };
+        self.pipeline.call_async(move |pipeline| {
+            let sought = pipeline.seek(rate, flags, SeekType::Set, to, SeekType::None, ClockTime::NONE);
+            Wake::SeekReturned(sought.is_ok()).post(&bus);
+        });
+        Ok(())
+    }
+
+    fn seek_returned(&mut self, accepted: bool) {
+        self.calling = false;
+        self.address.gate().shut_by_player(false);
+        let Awaited::Seek(seek) = self.awaited else { return };
+        if !accepted && self.next_seek.is_none() {
+            self.in_flight = false;
+            self.video.expect_nothing();
+            self.audio.expect_nothing();
+            self.landed();
+            if seek.told {
+                self.tell(PlayerEvent::SeekRefused { to: seek.to });
+            }
+            // It was paused for the seek, and goes on from the picture it still has.
+            Wake::Arrival.post(&self.bus);
+        }
+    }
+
+    fn prerolled(&mut self, now: Instant) -> Outcome {
+        if self.calling {
+            return Ok(());
+        }
+        self.open = true;
+        self.in_flight = false;
+        self.landed();
+        self.ask_duration();
+        self.tell_arrivals();
+        let steps = self.flow.prerolled(now);
+        self.apply(steps)
+    }
+
+    fn buffering(&mut self, now: Instant, percent: i32) -> Outcome {
+        let percent = u8::try_from(percent.clamp(0, 100)).unwrap_or(100);
+        if !self.flow.is_running() && (percent == 100 || percent.abs_diff(self.told_percent) >= 5) {
+            if percent != self.told_percent {
+                self.tell(PlayerEvent::Buffering(percent));
+            }
+            self.told_percent = percent;
+        }
+        let steps = self.flow.buffering(now, percent);
+        self.apply(steps)
+    }
+
+    fn apply(&mut self, steps: Vec<Step>) -> Outcome {
+        for step in steps {
+            match step {
+                Step::Run(true) => self.set_state(State::Playing)?,
+                Step::Run(false) => self.set_state(State::Paused)?,
+                Step::Stalled => {
+                    self.queue.set_cushion(self.flow.cushion());
+                    self.told_percent = 0;
+                    self.tell(PlayerEvent::Stalled);
+                }
+                Step::Resumed(after) => self.tell(PlayerEvent::Resumed { after }),
+            }
+        }
+        Ok(())
+    }
+
+    fn set_state(&mut self, state: State) -> Outcome {
+        if self.pipeline.set_state(state).is_ok() {
+            return Ok(());
+        }
+        // Whatever refused has put its reason on the bus.
+        while let Some(message) =
+            self.bus.pop_filtered(&[gstreamer::MessageType::Error, gstreamer::MessageType::Element])
+        {
+            self.message(&message)?;
+        }
+        Err(End::Failed(PlaybackError::Incomplete(Cause::new("the pipeline refused to change its state"))))
+    }
+
+    fn failed(&mut self, error: &message::Error) -> End {
+        // What is missing is often told right after the error that it causes.
+        while let Some(message) = self.bus.pop_filtered(&[gstreamer::MessageType::Element]) {
+            self.missing.extend(Missing::from_message(&message));
+        }
+        End::Failed(explain(error, &self.missing, self.open))
+    }
+
+    /// Tells of first pictures and first runs, with the times at which they were.
+    fn tell_arrivals(&mut self) {
+        let watch = if self.has_video == Some(false) { &self.audio } else { &self.video };
+        let (first, runs) = (watch.first(), watch.runs());
+        let since = match self.awaited {
+            Awaited::Open => self.opened,
+            Awaited::Seek(seek) => seek.asked,
+        };
+        if self.progress == Progress::Nothing && let Some(first) = first {
+            self.progress = Progress::Picture;
+            let waited = first.when.saturating_duration_since(since);
+            match self.awaited {
+                Awaited::Open => self.tell(PlayerEvent::FirstPicture { since_open: waited }),
+                Awaited::Seek(seek) if seek.told => {
+                    self.tell(PlayerEvent::SeekPicture { since_seek: waited, at: first.at });
+                }
+                Awaited::Seek(_) => {}
+            }
+        }
+        if self.progress == Progress::Picture && let Some(runs) = runs {
+            self.progress = Progress::Runs;
+            if !matches!(self.awaited, Awaited::Seek(Seek { told: false, .. })) {
+                self.tell(PlayerEvent::Runs { since: runs.saturating_duration_since(since) });
+            }
+        }
+    }
+
+    fn tracks_found(&mut self, found: Vec<Track>) {
+        if !found.is_empty() && found != self.tracks {
+            if self.has_video.is_none() {
+                self.has_video = Some(found.iter().any(|track| track.kind == TrackKind::Video));
+            }
+            self.tracks.clone_from(&found);
+            self.tell(PlayerEvent::Tracks(found));
+        }
+    }
+
+    fn ask_duration(&mut self) {
+        let Some(duration) = self.pipeline.query_duration::<ClockTime>().map(Duration::from) else { return };
+        if duration.is_zero() || self.shared.view().duration.replace(duration) == Some(duration) {
+            return;
+        }
+        let media = self.address.gate().media();
+        let bits = u128::from(media.size()) * 8 * 1_000_000_000 / duration.as_nanos();
+        media.set_bit_rate(u64::try_from(bits).unwrap_or(u64::MAX));
+        self.tell(PlayerEvent::Duration(duration));
+    }
+
+    fn position(&self) -> Option<Duration> {
+        self.pipeline.query_position::<ClockTime>().map(Duration::from)
+    }
+
+    /// No seek is under way: the pipeline's own position counts again.
+    fn landed(&mut self) {
+        if self.next_seek.is_none() && self.shared.wishes().seek.is_none() {
+            self.shared.view().target = None;
+        }
+    }
+
+    fn tell(&self, event: PlayerEvent) {
+        match self.events.try_send(event) {
+            Ok(()) | Err(TrySendError::Full(PlayerEvent::Buffering(_)) | TrySendError::Disconnected(_)) => {}
+            Err(TrySendError::Full(event)) => tracing::warn!(?event, "nobody reads the player's events"),
+        }
+    }
+}
+
+fn wake_of(message: &Message) -> Option<Wake> {
+    match message.view() {
+        MessageView::Application(application) => Wake::read(application),
+        _ => None,
+    }
+}
