@@ -5,6 +5,5 @@ mod kept;
 mod manners;
 mod opened;
 mod players;
-mod playing;
 mod rule;
 mod swarm;
