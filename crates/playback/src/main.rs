@@ -15,7 +15,12 @@ use crate::target::{Fetching, Origin, Target};
 #[command(
     name = "nearcast-player",
     version,
-    after_help = "Set RUST_LOG=debug to see why something is slow or fails, GST_DEBUG=3 for GStreamer's own log."
+    after_help = "\
+Examples:
+  nearcast-player measure 'nearcast://…' --play 10 --seek 300
+  nearcast-player probe film.mkv
+
+Set RUST_LOG=debug to see why something is slow or fails, GST_DEBUG=3 for GStreamer's own log."
 )]
 struct Arguments {
     #[command(subcommand)]

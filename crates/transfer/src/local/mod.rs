@@ -147,8 +147,6 @@ async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Re
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
-    // No page may embed what plays here and learn its length or that it exists.
-    headers.insert("cross-origin-resource-policy", header::HeaderValue::from_static("same-site"));
     response
 }
 
