@@ -72,8 +72,22 @@ fn play(cli: &Cli, link: &str, folder: &std::path::Path, tracker: &str) -> Resul
     let (seek, play) = (cli.seek.to_string(), cli.play[0].to_string());
     let after = cli.play[1].to_string();
     let arguments = [
-        "measure", link, "--folder", &folder, "--listen", "/ip4/127.1.0.100/tcp/0", "--tracker", tracker,
-        "--no-neighbours", "--play", &play, "--seek", &seek, "--play-after-seek", &after, "--json",
+        "measure",
+        link,
+        "--folder",
+        &folder,
+        "--listen",
+        "/ip4/127.1.0.100/tcp/0",
+        "--tracker",
+        tracker,
+        "--no-neighbours",
+        "--play",
+        &play,
+        "--seek",
+        &seek,
+        "--play-after-seek",
+        &after,
+        "--json",
     ];
     let mut player = Program::start("nearcast-player", &arguments)?;
     let figures = player.wait_for("its figures", |line| serde_json::from_str::<Value>(line).ok())?;

@@ -218,7 +218,10 @@ fn bad_peer(ip: &str, tracker: &str, link: &Link, badness: Badness) -> Result<Ba
                             let part = left.min(MAX_FRAGMENT);
                             left -= part;
                             let payload = vec![0xab; part].into();
-                            stream.send.send(Frame::Data(Data { id: request.id, last: left == 0, payload })).await?;
+                            stream
+                                .send
+                                .send(Frame::Data(Data { id: request.id, last: left == 0, payload }))
+                                .await?;
                         }
                     }
                     anyhow::Ok(())
@@ -271,7 +274,8 @@ struct SmallDisk(PathBuf);
 impl SmallDisk {
     fn mount(at: PathBuf, options: &str) -> Result<Option<Self>> {
         fs::create_dir_all(&at)?;
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&at).output()?;
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&at).output()?;
         if !mounted.status.success() {
             eprintln!("skipped: a file system can't be mounted here");
             return Ok(None);

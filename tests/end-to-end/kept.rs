@@ -9,15 +9,19 @@ use serde_json::Value;
 const MIB: usize = 1 << 20;
 
 fn status(folder: &Path) -> Result<Value> {
-    let status = run("nearcast", &["status".as_ref(), "--json".as_ref(), "--folder".as_ref(), folder.as_os_str()])?;
-    serde_json::from_slice(&status.stdout).with_context(|| String::from_utf8_lossy(&status.stderr).into_owned())
+    let status =
+        run("nearcast", &["status".as_ref(), "--json".as_ref(), "--folder".as_ref(), folder.as_os_str()])?;
+    serde_json::from_slice(&status.stdout)
+        .with_context(|| String::from_utf8_lossy(&status.stderr).into_owned())
 }
 
 fn fetch(at: &Path, tracker: &str, link: &str) -> Result<Program> {
     let (kept, output) = (at.join("kept"), at.join("got.mp4"));
     let mut arguments = vec!["get".as_ref(), link.as_ref(), "-o".as_ref(), output.as_os_str()];
     arguments.extend(["--folder".as_ref(), kept.as_os_str()]);
-    arguments.extend(["--no-neighbours", "--listen", "/ip4/127.1.3.100/tcp/0", "--tracker", tracker].map(OsStr::new));
+    arguments.extend(
+        ["--no-neighbours", "--listen", "/ip4/127.1.3.100/tcp/0", "--tracker", tracker].map(OsStr::new),
+    );
     Program::start("nearcast", &arguments)
 }
 

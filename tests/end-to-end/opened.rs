@@ -20,7 +20,10 @@ struct Web {
 type Answer = dyn Fn(&str, Option<(u64, u64)>) -> (u16, Vec<(String, String)>, Vec<u8>) + Send + Sync;
 
 impl Web {
-    fn start(ip: &str, answer: impl Fn(&str, Option<(u64, u64)>) -> (u16, Vec<(String, String)>, Vec<u8>) + Send + Sync + 'static) -> Result<Self> {
+    fn start(
+        ip: &str,
+        answer: impl Fn(&str, Option<(u64, u64)>) -> (u16, Vec<(String, String)>, Vec<u8>) + Send + Sync + 'static,
+    ) -> Result<Self> {
         let listener = TcpListener::bind(format!("{ip}:0"))?;
         let address = listener.local_addr()?;
         let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -40,7 +43,11 @@ impl Web {
     }
 }
 
-fn serve(mut stream: std::net::TcpStream, log: &std::sync::Mutex<Vec<String>>, answer: &Answer) -> Result<()> {
+fn serve(
+    mut stream: std::net::TcpStream,
+    log: &std::sync::Mutex<Vec<String>>,
+    answer: &Answer,
+) -> Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let first = lines.next().context("no request")??;
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -99,7 +106,8 @@ fn get(at: &Path, ip: &str, opening: &str, more: &[&str]) -> Result<(bool, Strin
 /// The address of the film on the publisher's page.
 fn address(scene: &Scene) -> Result<String> {
     let page = run_curl(&[&scene.publisher.site])?;
-    let id = page.split("href=\"v/").nth(1).and_then(|rest| rest.split('"').next()).context("no Play link")?;
+    let id =
+        page.split("href=\"v/").nth(1).and_then(|rest| rest.split('"').next()).context("no Play link")?;
     assert!(page.contains("Film"), "{page}");
     Ok(format!("{}v/{id}", scene.publisher.site))
 }

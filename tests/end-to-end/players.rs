@@ -39,8 +39,8 @@ fn play(scene: &Scene, more: &[&str]) -> Result<(Program, String)> {
     let mut arguments = vec!["play", &scene.link, "--folder", &kept, "--listen", &listen, "--no-neighbours"];
     arguments.extend(more);
     let mut program = Program::start("nearcast", &arguments)?;
-    let address =
-        program.wait_for("its address", |line| line.starts_with("http://127.0.0.1:").then(|| line.to_owned()))?;
+    let address = program
+        .wait_for("its address", |line| line.starts_with("http://127.0.0.1:").then(|| line.to_owned()))?;
     Ok((program, address))
 }
 
@@ -92,7 +92,17 @@ fn curl_gets_every_kind_of_range() -> Result<()> {
     let tag = head.split("etag: ").nth(1).and_then(|rest| rest.split("\r\n").next()).context("no etag")?;
     let same = String::from_utf8(curl(&["-I", "-H", &format!("If-None-Match: {tag}"), &address])?.stdout)?;
     assert!(same.starts_with("HTTP/1.1 304"), "{same}");
-    let other = curl(&["-D", "/dev/stderr", "-r", "0-3", "-H", "If-Range: \"another\"", "-o", "/dev/null", &address])?;
+    let other = curl(&[
+        "-D",
+        "/dev/stderr",
+        "-r",
+        "0-3",
+        "-H",
+        "If-Range: \"another\"",
+        "-o",
+        "/dev/null",
+        &address,
+    ])?;
     assert!(String::from_utf8(other.stderr)?.starts_with("HTTP/1.1 200"));
     Ok(())
 }
@@ -155,7 +165,11 @@ fn ffplay_s_family_and_mpv_decode_from_the_local_address() -> Result<()> {
     let decoded = Command::new("ffmpeg")
         .args(["-v", "error", "-ss", "20", "-i", &address, "-t", "3", "-f", "null", "-"])
         .output()?;
-    assert!(decoded.status.success() && decoded.stderr.is_empty(), "{}", String::from_utf8_lossy(&decoded.stderr));
+    assert!(
+        decoded.status.success() && decoded.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&decoded.stderr)
+    );
     let mpv = Command::new("mpv")
         .args(["--no-config", "--vo=null", "--ao=null", "--untimed", "--start=50%", "--length=3"])
         .args(["--msg-level=all=error", &address])

@@ -9,7 +9,13 @@ use serde_json::Value;
 const MIB: usize = 1 << 20;
 
 /// Runs `nearcast get` from `ip`, and returns what its trace says of where the bytes came from.
-fn get(folder: &std::path::Path, ip: &str, tracker: &str, link: &str, more: &[&str]) -> Result<std::process::Output> {
+fn get(
+    folder: &std::path::Path,
+    ip: &str,
+    tracker: &str,
+    link: &str,
+    more: &[&str],
+) -> Result<std::process::Output> {
     let kept = folder.join(format!("viewer-{ip}"));
     let (kept, listen) = (kept.to_string_lossy().into_owned(), format!("/ip4/{ip}/tcp/0"));
     let output = folder.join(format!("got-{ip}")).to_string_lossy().into_owned();
@@ -104,7 +110,10 @@ fn half_a_film_here_and_half_there_make_a_whole() -> Result<()> {
         assert!(got.status.success(), "{}", String::from_utf8_lossy(&got.stderr));
         assert!(fs::read(&film)? == fs::read(at.join(format!("got-{ip}")))?);
     }
-    let status = run("nearcast", &["status".as_ref(), "--json".as_ref(), "--folder".as_ref(), source.folder.as_os_str()])?;
+    let status = run(
+        "nearcast",
+        &["status".as_ref(), "--json".as_ref(), "--folder".as_ref(), source.folder.as_os_str()],
+    )?;
     let status: Value = serde_json::from_slice(&status.stdout)?;
     let uploaded = status[0]["uploaded"].as_u64().context("the source doesn't say what it uploaded")?;
     let copies = uploaded as f64 / (6 * MIB) as f64;

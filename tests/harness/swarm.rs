@@ -45,7 +45,8 @@ impl Tracker {
             ],
         )?;
         let address = program.wait_for("where it listens", |line| {
-            Some(line.strip_prefix("listening on ")?.trim().to_owned()).filter(|address| address.contains("/tcp/"))
+            Some(line.strip_prefix("listening on ")?.trim().to_owned())
+                .filter(|address| address.contains("/tcp/"))
         })?;
         Ok(Self { program, address })
     }

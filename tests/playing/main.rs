@@ -32,8 +32,20 @@ fn plays(net: u8, container: Film) -> Result<()> {
     let kept = at.join("viewer").to_string_lossy().into_owned();
     let listen = format!("/ip4/127.1.{net}.100/tcp/0");
     let arguments = [
-        "measure", link, "--folder", &kept, "--listen", &listen, "--no-neighbours", "--play", "10", "--seek", "300",
-        "--play-after-seek", "8", "--json",
+        "measure",
+        link,
+        "--folder",
+        &kept,
+        "--listen",
+        &listen,
+        "--no-neighbours",
+        "--play",
+        "10",
+        "--seek",
+        "300",
+        "--play-after-seek",
+        "8",
+        "--json",
     ];
     let mut player = Program::start("nearcast-player", &arguments)?;
     let figures = player.wait_for("its figures", |line| serde_json::from_str::<Value>(line).ok())?;

@@ -8,8 +8,8 @@ use std::{
 
 /// Endings of files that are put up.
 const ENDINGS: [&str; 24] = [
-    "3gp", "aac", "asf", "avi", "flac", "flv", "m2ts", "m4a", "m4v", "mkv", "mov", "mp3", "mp4", "mpeg", "mpg",
-    "mts", "ogg", "ogm", "ogv", "opus", "ts", "wav", "webm", "wmv",
+    "3gp", "aac", "asf", "avi", "flac", "flv", "m2ts", "m4a", "m4v", "mkv", "mov", "mp3", "mp4", "mpeg",
+    "mpg", "mts", "ogg", "ogm", "ogv", "opus", "ts", "wav", "webm", "wmv",
 ];
 /// A file that was written to this recently may still be growing.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -92,7 +92,8 @@ mod tests {
         let inner = folder.path().join("series/season 1");
         fs::create_dir_all(&inner).unwrap();
         fs::create_dir(folder.path().join(".hidden")).unwrap();
-        for name in ["a.mp4", "b.MKV", "notes.txt", ".c.mp4", "series/season 1/电影.webm", ".hidden/d.mp4"] {
+        for name in ["a.mp4", "b.MKV", "notes.txt", ".c.mp4", "series/season 1/电影.webm", ".hidden/d.mp4"]
+        {
             fs::write(folder.path().join(name), b"film").unwrap();
         }
         fs::write(folder.path().join("empty.mp4"), b"").unwrap();

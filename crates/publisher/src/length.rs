@@ -1,7 +1,12 @@
 //! How long a film is: asked of `nearcast-player probe` in a process of its own, since a decoder may crash
 //! on a bad film and the publisher must not.
 
-use std::{ffi::OsString, path::{Path, PathBuf}, process::Stdio, time::Duration};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use serde::Deserialize;
 use tokio::process::Command;

@@ -96,6 +96,9 @@ mod tests {
         assert_eq!(spoken(Duration::from_millis(245_499)), "4:05");
         assert_eq!(spoken(Duration::from_secs(3723)), "1:02:03");
         assert_eq!(spoken(Duration::from_millis(59_700)), "1:00");
-        assert_eq!([999, 12_345, 45_600_000, 2_340_000_000].map(bytes), ["999 B", "12 kB", "45 MB", "2.3 GB"]);
+        assert_eq!(
+            [999, 12_345, 45_600_000, 2_340_000_000].map(bytes),
+            ["999 B", "12 kB", "45 MB", "2.3 GB"]
+        );
     }
 }

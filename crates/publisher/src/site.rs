@@ -93,7 +93,8 @@ impl Site {
 
 async fn protected(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    let policy = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let policy =
+        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
@@ -118,7 +119,8 @@ async fn film(State(shared): State<Shared>, Path(id): Path<String>) -> Response 
         return (StatusCode::NOT_FOUND, "no such film here; it may have been taken down\n").into_response();
     };
     let link = title.link.to_string();
-    (StatusCode::FOUND, [(header::LOCATION, link), (header::CACHE_CONTROL, "no-store".into())]).into_response()
+    (StatusCode::FOUND, [(header::LOCATION, link), (header::CACHE_CONTROL, "no-store".into())])
+        .into_response()
 }
 
 /// Confirms which link an address of this site stands for, so that a tracker's word can be believed.

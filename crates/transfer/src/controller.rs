@@ -3,10 +3,7 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::AtomicBool,
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -274,7 +271,9 @@ impl Controller {
     ) -> Result<Transfer, ControllerError> {
         let (inner, path) = (Arc::clone(&self.inner), path.to_owned());
         let mut all = trackers.to_vec();
-        all.extend(self.inner.settings.trackers.iter().filter(|tracker| !trackers.contains(tracker)).cloned());
+        all.extend(
+            self.inner.settings.trackers.iter().filter(|tracker| !trackers.contains(tracker)).cloned(),
+        );
         let (link, store) = blocking(move || {
             let store = inner.library.import(&path, &progress, &cancelled)?;
             inner.library.set_trackers(store.id(), all)?;
@@ -454,4 +453,3 @@ async fn blocking<T: Send + 'static>(
         },
     }
 }
-

@@ -27,8 +27,8 @@ pub mod rate;
 pub mod reader;
 pub mod resolve;
 mod session;
-mod tracking;
 mod trace;
+mod tracking;
 pub mod transfer;
 mod upload;
 

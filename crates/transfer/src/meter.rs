@@ -34,7 +34,8 @@ mod tests {
         let mut rates = (0..100).map(|tick| meter.rate(Duration::from_millis(tick * 100), tick * 50_000));
         assert_eq!(rates.next(), Some(0));
         assert!(rates.all(|rate| rate == 500_000));
-        let calm: Vec<_> = (100..130).map(|tick| meter.rate(Duration::from_millis(tick * 100), 4_950_000)).collect();
+        let calm: Vec<_> =
+            (100..130).map(|tick| meter.rate(Duration::from_millis(tick * 100), 4_950_000)).collect();
         assert_eq!(calm.last(), Some(&0));
     }
 }

@@ -71,8 +71,13 @@ mod tests {
     #[test]
     fn reads_what_people_write() {
         for (text, bytes) in [
-            ("2Mbit", 250_000), ("2 mbit/s", 250_000), ("750kB", 750_000), ("1.5MB/s", 1_500_000),
-            ("1Gbit", 125_000_000), ("8bit", 1), ("100b", 100),
+            ("2Mbit", 250_000),
+            ("2 mbit/s", 250_000),
+            ("750kB", 750_000),
+            ("1.5MB/s", 1_500_000),
+            ("1Gbit", 125_000_000),
+            ("8bit", 1),
+            ("100b", 100),
         ] {
             assert_eq!(text.parse(), Ok(Rate { bytes }), "{text}");
         }

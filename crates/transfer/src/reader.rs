@@ -244,12 +244,7 @@ impl Drop for Reader {
     }
 }
 
-async fn read(
-    transfer: &Transfer,
-    number: u32,
-    offset: u64,
-    buffer: &mut [u8],
-) -> Result<usize, ReadError> {
+async fn read(transfer: &Transfer, number: u32, offset: u64, buffer: &mut [u8]) -> Result<usize, ReadError> {
     let store = transfer.store();
     let wanted = offset..offset.saturating_add(buffer.len() as u64).min(transfer.link().size);
     if wanted.is_empty() {

@@ -72,7 +72,9 @@ pub enum ResolveError {
         source: LinkError,
     },
     /// A public server points into the private network of the person who asks.
-    #[error("{url} redirects to {target}, an address inside your own network; open that yourself if you trust it")]
+    #[error(
+        "{url} redirects to {target}, an address inside your own network; open that yourself if you trust it"
+    )]
     Private {
         /// Where it began.
         url: Box<Url>,
@@ -215,7 +217,8 @@ pub fn is_private(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => {
             let name = name.trim_end_matches('.').to_ascii_lowercase();
-            name == "localhost" || [".localhost", ".local", ".internal", ".lan"].iter().any(|end| name.ends_with(end))
+            name == "localhost"
+                || [".localhost", ".local", ".internal", ".lan"].iter().any(|end| name.ends_with(end))
         }
         Some(Host::Ipv4(ip)) => private_ip(ip.into()),
         Some(Host::Ipv6(ip)) => private_ip(ip.into()),
@@ -254,7 +257,8 @@ fn is_page(answer: &reqwest::Response) -> bool {
 
 /// The body, unless it is longer than `limit`.
 async fn bounded(mut answer: reqwest::Response, limit: usize) -> Option<Vec<u8>> {
-    let announced = answer.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let announced =
+        answer.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: usize| length > limit) {
         return None;
     }
@@ -275,7 +279,9 @@ fn redirect(url: &Url, reason: &'static str) -> ResolveError {
 fn hint(status: StatusCode) -> &'static str {
     match status {
         StatusCode::NOT_FOUND | StatusCode::GONE => "; the film may have been moved",
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "; you may have to sign in at the publisher first",
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            "; you may have to sign in at the publisher first"
+        }
         _ => "",
     }
 }
@@ -296,13 +302,25 @@ mod tests {
     #[test]
     fn what_is_private() {
         for private in [
-            "http://127.0.0.1/", "http://10.1.2.3/", "http://192.168.1.1:80/", "http://169.254.1.1/",
-            "http://[::1]/", "http://[fe80::1]/", "http://[fd00::1]/", "http://localhost/", "http://a.local./",
-            "http://[::ffff:10.0.0.1]/", "http://100.64.0.1/", "http://0.0.0.0/", "http://2130706433/",
+            "http://127.0.0.1/",
+            "http://10.1.2.3/",
+            "http://192.168.1.1:80/",
+            "http://169.254.1.1/",
+            "http://[::1]/",
+            "http://[fe80::1]/",
+            "http://[fd00::1]/",
+            "http://localhost/",
+            "http://a.local./",
+            "http://[::ffff:10.0.0.1]/",
+            "http://100.64.0.1/",
+            "http://0.0.0.0/",
+            "http://2130706433/",
         ] {
             assert!(is_private(&Url::parse(private).unwrap()), "{private}");
         }
-        for public in ["http://203.0.113.9/", "https://films.example/", "http://[2001:db8::1]/", "http://100.128.0.1/"] {
+        for public in
+            ["http://203.0.113.9/", "https://films.example/", "http://[2001:db8::1]/", "http://100.128.0.1/"]
+        {
             assert!(!is_private(&Url::parse(public).unwrap()), "{public}");
         }
     }

@@ -38,11 +38,24 @@ pub(crate) enum Order {
 pub(crate) enum Report {
     Has(Blocks),
     Lost(Blocks),
-    Progress { request: RequestId, bytes: u64 },
-    Answered { request: RequestId, result: Result<Blocks, AcceptError> },
+    Progress {
+        request: RequestId,
+        bytes: u64,
+    },
+    Answered {
+        request: RequestId,
+        result: Result<Blocks, AcceptError>,
+    },
     /// An answer that can't be judged before the size is proved.
-    Unproved { request: RequestId, blocks: Range<u64>, encoded: BytesMut },
-    Refused { request: RequestId, refuse: Refuse },
+    Unproved {
+        request: RequestId,
+        blocks: Range<u64>,
+        encoded: BytesMut,
+    },
+    Refused {
+        request: RequestId,
+        refuse: Refuse,
+    },
     Uploaded(u64),
     Ended(Ending),
 }

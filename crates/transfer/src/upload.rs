@@ -114,7 +114,8 @@ mod tests {
     #[tokio::test]
     async fn the_most_urgent_is_answered_first() {
         let mut uploads = Uploads::default();
-        for (id, class) in [(1, Class::Background), (2, Class::Urgent), (3, Class::Ready), (4, Class::Urgent)] {
+        for (id, class) in [(1, Class::Background), (2, Class::Urgent), (3, Class::Ready), (4, Class::Urgent)]
+        {
             assert_eq!(uploads.push(request(id, class)), Ok(()));
         }
         uploads.cancel(4);

@@ -1,6 +1,11 @@
 //! Judging answers: what was verified, whom to ban, and whether the link itself is wrong.
 
-use std::{collections::HashMap, ops::Range, sync::Arc, time::{Duration, Instant}};
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::BytesMut;
 use nearcast_content::{AcceptError, Fault};
@@ -80,7 +85,9 @@ impl Drive {
         let wrong: Vec<_> = wrong.map(|(peer, _)| *peer).collect();
         for peer in wrong {
             tracing::warn!(%peer, "a peer sent wrong bytes");
-            self.parts.network.ban(peer, self.parts.network.connected_address(&peer).as_ref().and_then(ip_of));
+            self.parts
+                .network
+                .ban(peer, self.parts.network.connected_address(&peer).as_ref().and_then(ip_of));
             self.contacts.ban(peer);
         }
         self.doubts.0.clear();

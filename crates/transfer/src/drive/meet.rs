@@ -1,6 +1,9 @@
 //! Meeting peers: dialling, hellos, and who stays when both dial at once.
 
-use std::{sync::Arc, time::{Duration, Instant}};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use nearcast_network::{Network, PieceStream};
 use nearcast_protocol::{
@@ -83,7 +86,13 @@ impl Drive {
     }
 
     /// A stream is open and both sides have said hello.
-    pub(super) fn join(&mut self, stream: PieceStream, role: Role, outgoing: bool, first: Vec<Frame>) -> Peer {
+    pub(super) fn join(
+        &mut self,
+        stream: PieceStream,
+        role: Role,
+        outgoing: bool,
+        first: Vec<Frame>,
+    ) -> Peer {
         if let Some(old) = self.contacts.handle(stream.peer) {
             self.leave(old, None);
         }
@@ -160,7 +169,7 @@ async fn greet(
     address: &PeerAddress,
     hello: Hello,
     have: &Blocks,
-) -> Result<(PieceStream, Hello), DialFailure> {
+) -> Result<Box<(PieceStream, Hello)>, DialFailure> {
     let failed = |reason: String| DialFailure { reason, retry_after: None };
     let mut stream = network.open_pieces(address).await.map_err(|error| failed(error.to_string()))?;
     let resource = hello.resource;
@@ -172,7 +181,7 @@ async fn greet(
         stream.receive.next().await
     };
     match tokio::time::timeout(HELLO_PATIENCE, talk).await {
-        Ok(Ok(Some(Frame::Hello(answer)))) if answer.resource == resource => Ok((stream, answer)),
+        Ok(Ok(Some(Frame::Hello(answer)))) if answer.resource == resource => Ok(Box::new((stream, answer))),
         Ok(Ok(Some(Frame::Refuse(refuse)))) => Err(DialFailure {
             reason: format!("it refuses: {:?}", refuse.reason),
             retry_after: if session::may_pass(refuse.reason) {

@@ -56,10 +56,13 @@ pub(crate) struct Parts {
     pub trace: Option<crate::trace::Trace>,
 }
 
+/// Both ends of the channel on which sessions report.
+type Reports = (mpsc::Sender<(Peer, Report)>, mpsc::Receiver<(Peer, Report)>);
+
 pub(crate) struct Drive {
     parts: Parts,
     commands: mpsc::Receiver<Command>,
-    reports: (mpsc::Sender<(Peer, Report)>, mpsc::Receiver<(Peer, Report)>),
+    reports: Reports,
     jobs: JoinSet<Done>,
     schedule: Option<Schedule>,
     began: Instant,
@@ -98,7 +101,7 @@ struct Connected {
 /// What a job of the drive has brought.
 enum Done {
     Found(usize, Result<PeerList, String>),
-    Dialled(PeerId, Result<(PieceStream, Hello), DialFailure>),
+    Dialled(PeerId, Result<Box<(PieceStream, Hello)>, DialFailure>),
     Accepted(Peer, RequestId, Result<Blocks, AcceptError>),
     Session,
     Synced,
@@ -361,7 +364,8 @@ impl Drive {
         if self.schedule.is_none() {
             return;
         }
-        let gone: Vec<_> = self.readers.iter().filter(|number| !positions.contains_key(number)).copied().collect();
+        let gone: Vec<_> =
+            self.readers.iter().filter(|number| !positions.contains_key(number)).copied().collect();
         for number in gone {
             self.readers.remove(&number);
             self.handle(Event::ReaderClosed { reader: Reader(number) });
@@ -433,7 +437,10 @@ impl Drive {
                 self.regroup();
             }
             Done::Found(index, Err(reason)) => self.finding.failed(index, reason, now),
-            Done::Dialled(peer, Ok((stream, hello))) => self.dialled(peer, stream, &hello),
+            Done::Dialled(peer, Ok(greeted)) => {
+                let (stream, hello) = *greeted;
+                self.dialled(peer, stream, &hello);
+            }
             Done::Dialled(peer, Err(failure)) => {
                 if self.contacts.handle(peer).is_none() {
                     self.last_failure = Some(failure.reason);

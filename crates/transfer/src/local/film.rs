@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 
 use super::{
-    Shared, parse_id,
+    Shared, named, not_open,
     range::{Wanted, wanted},
 };
 use crate::reader::{ReadError, Reader};
@@ -27,12 +27,8 @@ pub(super) async fn serve(
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    let id = match parse_id(&id) {
-        Ok(id) => id,
-        Err(refusal) => return refusal,
-    };
-    let Some(transfer) = shared.controller.transfer(&id) else {
-        return (StatusCode::NOT_FOUND, "this resource is not open\n").into_response();
+    let Some((id, transfer)) = named(&id).and_then(|id| Some((id, shared.controller.transfer(&id)?))) else {
+        return not_open();
     };
     // The resource id is the content: no better validator exists.
     answer(move || transfer.reader(), &format!("\"{id}\""), &method, &headers)
@@ -44,9 +40,7 @@ pub(super) async fn serve_plain(
     headers: HeaderMap,
 ) -> Response {
     match shared.plain {
-        Some(file) => {
-            answer(move || Reader::plain(Arc::clone(&file)), "W/\"plain\"", &method, &headers)
-        }
+        Some(file) => answer(move || Reader::plain(Arc::clone(&file)), "W/\"plain\"", &method, &headers),
         None => (StatusCode::NOT_FOUND, "no plain file is open\n").into_response(),
     }
 }
@@ -83,7 +77,8 @@ fn answer(open: impl Fn() -> Reader, tag: &str, method: &Method, headers: &Heade
                 let length = parts.iter().map(|part| part.end - part.start).sum::<u64>()
                     + heads.iter().map(|head| head.len() as u64).sum::<u64>()
                     + tail.len() as u64;
-                let parts: Vec<_> = heads.into_iter().zip(parts).map(|(head, part)| (head, open(), part)).collect();
+                let parts: Vec<_> =
+                    heads.into_iter().zip(parts).map(|(head, part)| (head, open(), part)).collect();
                 let body = stream::iter(parts)
                     .flat_map(|(head, reader, part)| said(head).chain(bytes(reader, part)))
                     .chain(said(tail));

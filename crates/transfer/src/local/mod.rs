@@ -162,6 +162,11 @@ fn origin_is_local(headers: &HeaderMap, port: u16) -> bool {
     origin.to_str().is_ok_and(|origin| own.contains(&origin.to_ascii_lowercase()))
 }
 
-fn parse_id(text: &str) -> Result<ResourceId, Response> {
-    text.parse().map_err(|error| (StatusCode::NOT_FOUND, format!("{error}\n")).into_response())
+/// The resource that a path names.
+fn named(text: &str) -> Option<ResourceId> {
+    text.parse().ok()
+}
+
+fn not_open() -> Response {
+    (StatusCode::NOT_FOUND, "this resource is not open\n").into_response()
 }

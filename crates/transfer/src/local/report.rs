@@ -5,13 +5,12 @@ use std::{ops::Range, path::PathBuf};
 use axum::{
     Json,
     extract::{Path, State},
-    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use nearcast_content::Location;
 use serde::{Deserialize, Serialize};
 
-use super::{Shared, parse_id};
+use super::{Shared, named, not_open};
 use crate::Transfer;
 
 /// What is known of one resource in use.
@@ -101,12 +100,8 @@ pub(super) async fn all(State(shared): State<Shared>) -> Response {
 }
 
 pub(super) async fn one(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
-    let id = match parse_id(&id) {
-        Ok(id) => id,
-        Err(refusal) => return refusal,
-    };
-    match shared.controller.transfer(&id) {
+    match named(&id).and_then(|id| shared.controller.transfer(&id)) {
         Some(transfer) => Json(Report::of(&transfer)).into_response(),
-        None => (StatusCode::NOT_FOUND, "this resource is not open\n").into_response(),
+        None => not_open(),
     }
 }

@@ -1,15 +1,15 @@
 //! Starting and stopping this program's node.
 
-use std::{fs, io::{IsTerminal, Write}, path::{Path, PathBuf}, sync::Arc};
+use std::{
+    fs,
+    io::{IsTerminal, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context;
 use nearcast_protocol::{Multiaddr, Opening};
-use nearcast_transfer::{
-    Controller, Resolved, Settings,
-    local::Local,
-    plain::PlainFile,
-    resolve::Resolver,
-};
+use nearcast_transfer::{Controller, Resolved, Settings, local::Local, plain::PlainFile, resolve::Resolver};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 

@@ -56,7 +56,9 @@ async fn serve(node: &mut Node, files: &[PathBuf], cancelled: &Arc<AtomicBool>) 
         eprintln!("{} films are shared on, {complete} of them complete", held.len());
     }
     if node.controller.trackers().borrow().is_empty() {
-        eprintln!("no tracker is named: only neighbours on the local network will find this (--tracker ADDRESS)");
+        eprintln!(
+            "no tracker is named: only neighbours on the local network will find this (--tracker ADDRESS)"
+        );
     }
     follow_trackers(node).await;
     Ok(ExitCode::SUCCESS)
@@ -87,7 +89,9 @@ async fn follow_trackers(node: &Node) {
                 continue;
             }
             match (&state.trouble, &state.lease) {
-                (Some(trouble), _) => eprintln!("the tracker {tracker} is of no help: {trouble}; trying again"),
+                (Some(trouble), _) => {
+                    eprintln!("the tracker {tracker} is of no help: {trouble}; trying again")
+                }
                 (None, Some(lease)) => eprintln!("registered with {tracker}, network {}", lease.group),
                 (None, None) => {}
             }

@@ -22,7 +22,8 @@ pub struct Shown {
 impl Shown {
     pub fn new(name: &str, size: u64) -> Self {
         let person = std::io::stderr().is_terminal();
-        let target = if person { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        let target =
+            if person { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(size), target);
         let style = "{prefix} {bar:30} {percent:>3} %  {bytes} of {total_bytes}  {msg}";
         if let Ok(style) = ProgressStyle::with_template(style) {
