@@ -3,8 +3,8 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     sync::atomic::{AtomicU64, Ordering},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
 use url::Url;

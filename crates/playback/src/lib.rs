@@ -31,9 +31,7 @@ pub use controller::Fetched;
 pub use file::FileMedia;
 pub use measure::{Figures, Script, SeekFigures, measure};
 pub use media::{Media, MediaError};
-pub use player::{
-    Cause, PlaybackError, Player, PlayerEvent, SeekMode, Sinks, Track, TrackKind,
-};
+pub use player::{Cause, PlaybackError, Player, PlayerEvent, SeekMode, Sinks, Track, TrackKind};
 pub use probe::{AudioTrack, MediaInfo, ProbeError, SubtitleTrack, VideoTrack, probe};
 pub use warm::warm_up;
 

@@ -152,7 +152,8 @@ impl Run {
                     break Next::GoOn;
                 }
                 Ok(PlayerEvent::SeekRefused { to }) => {
-                    self.figures.error = Some(format!("the film can't be played from {} s", to.as_secs_f64()));
+                    self.figures.error =
+                        Some(format!("the film can't be played from {} s", to.as_secs_f64()));
                     break Next::GoOn;
                 }
                 Ok(PlayerEvent::Error(error)) => {

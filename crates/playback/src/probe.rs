@@ -4,8 +4,8 @@ use std::{path::Path, time::Duration};
 
 use gstreamer::{ClockTime, glib, prelude::*};
 use gstreamer_pbutils::{
-    Discoverer, DiscovererAudioInfo, DiscovererResult, DiscovererStreamInfo, DiscovererSubtitleInfo,
-    DiscovererVideoInfo, pb_utils_get_codec_description, prelude::*,
+    Discoverer, DiscovererAudioInfo, DiscovererContainerInfo, DiscovererResult, DiscovererStreamInfo,
+    DiscovererSubtitleInfo, DiscovererVideoInfo, pb_utils_get_codec_description, prelude::*,
 };
 use serde::{Deserialize, Serialize};
 
@@ -125,7 +125,10 @@ pub fn probe(path: &Path, limit: Duration) -> Result<MediaInfo, ProbeError> {
     }
     let found = MediaInfo {
         duration_ms: info.duration().map_or(0, ClockTime::mseconds),
-        container: info.container_streams().first().map(|stream| codec(stream.upcast_ref())),
+        container: info
+            .stream_info()
+            .and_then(|stream| stream.downcast::<DiscovererContainerInfo>().ok())
+            .map(|stream| codec(stream.upcast_ref())),
         video: info
             .video_streams()
             .iter()

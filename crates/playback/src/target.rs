@@ -1,15 +1,16 @@
 //! What the program's TARGET may be: a file on this machine, or whatever the transfer controller opens.
 
-use std::{path::{Path, PathBuf}, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use clap::Args;
 use nearcast_playback::{Fetched, FileMedia, Media};
 use nearcast_protocol::{Multiaddr, Opening};
 use nearcast_transfer::{
-    Controller, Fetch, Keep, Reader, Resolved, Settings, Transfer,
-    local::Source,
-    plain::PlainFile,
+    Controller, Fetch, Keep, Reader, Resolved, Settings, Transfer, local::Source, plain::PlainFile,
     resolve::Resolver,
 };
 use serde::Serialize;
@@ -94,7 +95,8 @@ impl Target {
     pub fn open(&mut self) -> anyhow::Result<Arc<dyn Media>> {
         match self {
             Self::File(path) => {
-                let media = FileMedia::open(path).with_context(|| format!("{} can't be opened", path.display()))?;
+                let media =
+                    FileMedia::open(path).with_context(|| format!("{} can't be opened", path.display()))?;
                 Ok(Arc::new(media))
             }
             Self::Fetched(node) => node.open(),

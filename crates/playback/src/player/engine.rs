@@ -1,11 +1,17 @@
 //! The player's thread: sleeps on the pipeline's bus, does what is wished, tells what happens.
 
 use std::{
-    sync::{Arc, mpsc::{SyncSender, TrySendError}},
+    sync::{
+        Arc,
+        mpsc::{SyncSender, TrySendError},
+    },
     time::{Duration, Instant},
 };
 
-use gstreamer::{Bus, ClockTime, Element, Message, MessageView, SeekFlags, SeekType, State, message, prelude::*};
+use gstreamer::{
+    Bus, ClockTime, Element, Message, MessageView, SeekFlags, SeekType, State, StateChangeSuccess, message,
+    prelude::*,
+};
 
 use super::{
     Shared,
@@ -155,7 +161,7 @@ impl Engine {
         match message.view() {
             MessageView::Application(application) => match Wake::read(application) {
                 Some(Wake::Wish) => return self.take_wishes(now),
-                Some(Wake::SeekReturned(accepted)) => self.seek_returned(accepted),
+                Some(Wake::SeekReturned(accepted)) => return self.seek_returned(now, accepted),
                 Some(Wake::Arrival) | None => {}
             },
             MessageView::AsyncDone(_) => return self.prerolled(now),
@@ -169,9 +175,9 @@ impl Engine {
             MessageView::DurationChanged(_) => self.ask_duration(),
             MessageView::StreamCollection(found) => self.tracks_found(tracks(&found.stream_collection())),
             MessageView::StreamsSelected(selected) => {
-                let video = selected.streams().any(|stream| {
-                    stream.stream_type().contains(gstreamer::StreamType::VIDEO)
-                });
+                let video = selected
+                    .streams()
+                    .any(|stream| stream.stream_type().contains(gstreamer::StreamType::VIDEO));
                 self.has_video = Some(video);
             }
             MessageView::Element(_) => {
@@ -287,24 +293,26 @@ impl Engine {
         Ok(())
     }
 
-    fn seek_returned(&mut self, accepted: bool) {
+    fn seek_returned(&mut self, now: Instant, accepted: bool) -> Outcome {
         self.calling = false;
         self.address.gate().shut_by_player(false);
-        let Awaited::Seek(seek) = self.awaited else { return };
+        let Awaited::Seek(seek) = self.awaited else { return Ok(()) };
         if !accepted && self.next_seek.is_none() {
-            self.in_flight = false;
             self.video.expect_nothing();
             self.audio.expect_nothing();
-            self.landed();
             if seek.told {
                 self.tell(PlayerEvent::SeekRefused { to: seek.to });
             }
-            // It was paused for the seek, and goes on from the picture it still has.
-            Wake::Arrival.post(&self.bus);
         }
+        // The sinks may have their picture before the call returns, or never have lost it.
+        if self.pipeline.state(ClockTime::ZERO).0 == Ok(StateChangeSuccess::Success) {
+            return self.prerolled(now);
+        }
+        Ok(())
     }
 
     fn prerolled(&mut self, now: Instant) -> Outcome {
+        // Until the call returns nobody knows whether this is of before the seek.
         if self.calling {
             return Ok(());
         }
@@ -374,7 +382,9 @@ impl Engine {
             Awaited::Open => self.opened,
             Awaited::Seek(seek) => seek.asked,
         };
-        if self.progress == Progress::Nothing && let Some(first) = first {
+        if self.progress == Progress::Nothing
+            && let Some(first) = first
+        {
             self.progress = Progress::Picture;
             let waited = first.when.saturating_duration_since(since);
             match self.awaited {
@@ -385,7 +395,9 @@ impl Engine {
                 Awaited::Seek(_) => {}
             }
         }
-        if self.progress == Progress::Picture && let Some(runs) = runs {
+        if self.progress == Progress::Picture
+            && let Some(runs) = runs
+        {
             self.progress = Progress::Runs;
             if !matches!(self.awaited, Awaited::Seek(Seek { told: false, .. })) {
                 self.tell(PlayerEvent::Runs { since: runs.saturating_duration_since(since) });

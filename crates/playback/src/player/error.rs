@@ -93,8 +93,7 @@ pub(super) fn explain(error: &message::Error, missing: &[Missing], previewed: bo
     let cause = Cause::new(format_args!("{origin}: {reason} ({debug})"));
     let from_sink =
         error.src().and_then(|src| src.downcast_ref::<gstreamer::Element>()).is_some_and(|element| {
-            element.element_flags().contains(gstreamer::ElementFlags::SINK)
-                && !element.is::<gstreamer::Bin>()
+            element.element_flags().contains(gstreamer::ElementFlags::SINK) && !element.is::<gstreamer::Bin>()
         });
     if error.src().is_some_and(|src| src.is::<crate::source::NearcastSrc>()) {
         return PlaybackError::Lost { sentence: reason.message().to_owned(), cause };

@@ -29,16 +29,16 @@ use std::{
 
 use gstreamer::{Bus, ClockTime, Element, prelude::*};
 
+use self::{
+    engine::Engine,
+    pipeline::Wake,
+    wishes::{Seek, Wishes},
+};
 pub use self::{
     error::{Cause, PlaybackError},
     event::{PlayerEvent, Track, TrackKind},
     sinks::Sinks,
     wishes::SeekMode,
-};
-use self::{
-    engine::Engine,
-    pipeline::Wake,
-    wishes::{Seek, Wishes},
 };
 use crate::{
     Media,
@@ -106,10 +106,7 @@ impl Player {
     /// # Errors
     /// [`PlaybackError::Incomplete`] when GStreamer lacks a part that every film needs. Whatever is wrong
     /// with the film itself is an event.
-    pub fn open(
-        media: Arc<dyn Media>,
-        sinks: Sinks,
-    ) -> Result<(Self, Receiver<PlayerEvent>), PlaybackError> {
+    pub fn open(media: Arc<dyn Media>, sinks: Sinks) -> Result<(Self, Receiver<PlayerEvent>), PlaybackError> {
         let opened = Instant::now();
         crate::init()?;
         let address = Address::enter(media);
@@ -119,7 +116,16 @@ impl Player {
             pipeline.bus().ok_or_else(|| PlaybackError::Incomplete(Cause::new("the pipeline has no bus")))?;
         let shared = Arc::new(Shared::default());
         let (events, receiver) = sync_channel(EVENTS);
-        let engine = Engine::new(pipeline.clone(), bus.clone(), queue, address, &sinks, events, Arc::clone(&shared), opened);
+        let engine = Engine::new(
+            pipeline.clone(),
+            bus.clone(),
+            queue,
+            address,
+            &sinks,
+            events,
+            Arc::clone(&shared),
+            opened,
+        );
         let thread = std::thread::Builder::new()
             .name("player".into())
             .spawn(move || engine.run())

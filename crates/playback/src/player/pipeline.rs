@@ -26,7 +26,8 @@ impl Queue {
 
     /// Says how much film it must hold to count as full.
     pub(super) fn set_cushion(&self, cushion: Duration) {
-        let queue = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(|weak| weak.upgrade());
+        let queue =
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(|weak| weak.upgrade());
         if let Some(queue) = queue {
             set_cushion(&queue, cushion);
         }

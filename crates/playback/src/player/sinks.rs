@@ -24,6 +24,7 @@ impl Sinks {
     /// # Errors
     /// [`PlaybackError::Incomplete`] where GStreamer's core elements are missing.
     pub fn headless() -> Result<Self, PlaybackError> {
+        crate::init()?;
         let fake = || {
             ElementFactory::make("fakesink")
                 .property("sync", true)
@@ -163,9 +164,9 @@ impl Watch {
             EventView::Gap(gap) => {
                 let (start, duration) = gap.get();
                 let end = start + duration.unwrap_or(ClockTime::ZERO);
-                let until = pad.sticky_event::<gstreamer::event::Segment>(0).and_then(|event| {
-                    event.segment().downcast_ref::<ClockTime>()?.to_running_time(end)
-                });
+                let until = pad
+                    .sticky_event::<gstreamer::event::Segment>(0)
+                    .and_then(|event| event.segment().downcast_ref::<ClockTime>()?.to_running_time(end));
                 let mut seen = self.lock();
                 if until.is_some() {
                     seen.supplied = seen.supplied.max(until);

@@ -16,9 +16,8 @@ fn track(stream: &Stream) -> Option<Track> {
     let id = stream.stream_id()?.to_string();
     let kind = kind(stream)?;
     let found = stream.tags();
-    let language = found.as_ref().and_then(|tags| {
-        tags.get::<tags::LanguageCode>().map(|value| value.get().to_owned())
-    });
+    let language =
+        found.as_ref().and_then(|tags| tags.get::<tags::LanguageCode>().map(|value| value.get().to_owned()));
     // Demuxers put the name a person knows into the tags; the caps are always there.
     let codec = found
         .as_ref()

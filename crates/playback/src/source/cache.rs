@@ -32,7 +32,12 @@ impl Window {
 impl ReadCache {
     /// Fills `out` from `offset` on, blocking for exactly these bytes. Returns how many there were: fewer
     /// only at the end of the film. On an error nothing that was read is forgotten.
-    pub(super) fn read(&mut self, media: &dyn Media, offset: u64, out: &mut [u8]) -> Result<usize, MediaError> {
+    pub(super) fn read(
+        &mut self,
+        media: &dyn Media,
+        offset: u64,
+        out: &mut [u8],
+    ) -> Result<usize, MediaError> {
         let mut done = 0;
         while done < out.len() {
             let at = offset + done as u64;

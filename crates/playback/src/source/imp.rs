@@ -1,8 +1,7 @@
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use gstreamer::{
-    ErrorMessage, FlowError, FlowSuccess, PadMode, SchedulingFlags, URIError, URIType,
-    error_msg,
+    ErrorMessage, FlowError, FlowSuccess, PadMode, SchedulingFlags, URIError, URIType, error_msg,
     glib::{self, subclass::prelude::*},
     query::QueryViewMut,
     subclass::{ElementMetadata, prelude::*},

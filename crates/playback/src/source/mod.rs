@@ -17,10 +17,5 @@ glib::wrapper! {
 
 /// Makes the element known to this process, as the first choice for its scheme.
 pub(crate) fn register() -> Result<(), glib::BoolError> {
-    gstreamer::Element::register(
-        None,
-        "nearcastsrc",
-        gstreamer::Rank::PRIMARY,
-        NearcastSrc::static_type(),
-    )
+    gstreamer::Element::register(None, "nearcastsrc", gstreamer::Rank::PRIMARY, NearcastSrc::static_type())
 }

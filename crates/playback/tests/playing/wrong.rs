@@ -1,0 +1,65 @@
+//! Files that are no films, or broken ones.
+
+use std::sync::Arc;
+
+use nearcast_playback::{ProbeError, probe};
+
+use super::{
+    clips::Clip,
+    slow::SlowMedia,
+    watching::{PATIENCE, Viewer},
+};
+
+fn open(name: &str, bytes: Vec<u8>) -> Viewer {
+    let viewer = Viewer::open(Arc::new(SlowMedia::new(name, bytes, 0..0)));
+    viewer.player.play();
+    viewer
+}
+
+#[test]
+fn what_is_no_film_is_called_so() {
+    let text = b"Dear diary, today I wrote a text file.\n".repeat(400);
+    let noise: Vec<u8> = (0_u64..60_000).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let mut zip = b"PK\x03\x04\x14\0\0\0\x08\0".to_vec();
+    zip.extend_from_slice(&noise);
+    for (name, bytes) in [
+        ("diary.txt", text.clone()),
+        ("lying.mp4", text),
+        ("noise", noise),
+        ("a.zip", zip),
+        ("empty.mkv", vec![]),
+    ] {
+        let error = open(name, bytes).error();
+        assert_eq!(error, "this file is not a video, or its format isn't known", "{name}");
+    }
+}
+
+#[test]
+fn a_film_that_was_cut_off_before_its_index_is_damaged() {
+    let mut film = Clip::Mp4IndexLast.bytes();
+    film.truncate(film.len() / 2);
+    let error = open("film.mp4", film).error();
+    assert!(error.starts_with("this file is damaged"), "{error}");
+}
+
+#[test]
+fn a_film_that_was_cut_off_later_plays_as_far_as_it_goes() {
+    let mut film = Clip::Ts.bytes();
+    film.truncate(film.len() / 4);
+    let mut viewer = open("film.ts", film);
+    viewer.runs();
+    viewer.end();
+    assert_eq!(viewer.stalls, 0);
+}
+
+#[test]
+fn probing_says_which_file_is_no_film() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("diary.txt");
+    std::fs::write(&path, "Dear diary\n".repeat(100)).unwrap();
+    let error = probe(&path, PATIENCE).unwrap_err();
+    assert!(matches!(error, ProbeError::NotMedia { .. }), "{error:?}");
+    assert!(error.to_string().contains("diary.txt"), "{error}");
+    assert!(matches!(probe(folder.path(), PATIENCE), Err(ProbeError::Path { .. })));
+    assert!(matches!(probe(&folder.path().join("none"), PATIENCE), Err(ProbeError::Path { .. })));
+}
