@@ -7,3 +7,4 @@ mod opened;
 mod players;
 mod rule;
 mod swarm;
+mod wire;

@@ -58,7 +58,16 @@ impl Program {
     /// When it can't be started.
     pub fn start<S: AsRef<OsStr>>(name: &str, arguments: &[S]) -> Result<Self> {
         let mut command = Command::new(binary(name)?);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(arguments);
+        Self::spawn(name, command)
+    }
+
+    /// Starts a command that ends up being the program `name`.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn spawn(name: &str, mut command: Command) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("{name} can't be started"))?;
         let (sender, said) = channel();
         let kept = Arc::new(Mutex::new(VecDeque::new()));

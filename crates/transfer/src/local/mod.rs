@@ -42,7 +42,7 @@ const NON_ALPHANUMERIC: &AsciiSet = &ALL_BUT_ALPHANUMERIC.remove(b'.').remove(b'
 
 /// Why the local address can't be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("can't listen on 127.0.0.1:{port}: {source}; choose another port")]
+#[error("the local address can't be opened on port {port} of 127.0.0.1: {source}")]
 pub struct LocalError {
     port: u16,
     source: io::Error,
