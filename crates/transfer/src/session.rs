@@ -8,6 +8,7 @@ use std::{
     collections::HashMap,
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use bytes::BytesMut;
@@ -247,7 +248,7 @@ impl Sending {
                     None => return Ending::Closed,
                 },
                 frame = self.from_peer.recv() => match frame {
-                    Some(Frame::Request(request)) => uploads.push(request).err(),
+                    Some(Frame::Request(request)) => uploads.push(Instant::now(), request).err(),
                     Some(Frame::Cancel(id)) => {
                         uploads.cancel(id);
                         fragment.take_if(|data| data.id == id);

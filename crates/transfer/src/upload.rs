@@ -1,6 +1,10 @@
 //! The upload side of a session: what a peer has asked for, the most urgent first.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use nearcast_content::{Store, StoreError};
@@ -11,8 +15,8 @@ use nearcast_protocol::pieces::{
 /// What one peer waits for.
 #[derive(Default)]
 pub(crate) struct Uploads {
-    /// In the order they are served: by class, then as they came.
-    queue: BTreeMap<(Class, u64), PieceRequest>,
+    /// In the order they are served: by class, then by deadline, then as they came.
+    queue: BTreeMap<(Class, Instant, u64), PieceRequest>,
     arrived: u64,
     current: Option<Answer>,
 }
@@ -29,7 +33,7 @@ impl Uploads {
     }
 
     /// Notes a request; the frame to answer with if it can't be taken.
-    pub fn push(&mut self, request: PieceRequest) -> Result<(), Frame> {
+    pub fn push(&mut self, now: Instant, request: PieceRequest) -> Result<(), Frame> {
         if request.blocks().is_none() {
             return Err(refusal(request.id, Reason::Invalid));
         }
@@ -37,7 +41,8 @@ impl Uploads {
             return Err(refusal(request.id, Reason::Busy));
         }
         self.arrived += 1;
-        self.queue.insert((request.class, self.arrived), request);
+        let due = now + Duration::from_millis(request.deadline_ms.into());
+        self.queue.insert((request.class, due, self.arrived), request);
         Ok(())
     }
 
@@ -114,9 +119,15 @@ mod tests {
     #[tokio::test]
     async fn the_most_urgent_is_answered_first() {
         let mut uploads = Uploads::default();
-        for (id, class) in [(1, Class::Background), (2, Class::Urgent), (3, Class::Ready), (4, Class::Urgent)]
-        {
-            assert_eq!(uploads.push(request(id, class)), Ok(()));
+        let now = Instant::now();
+        for (id, class, deadline_ms) in [
+            (1, Class::Background, 0),
+            (2, Class::Urgent, 900),
+            (3, Class::Ready, 0),
+            (4, Class::Urgent, 0),
+            (5, Class::Urgent, 100),
+        ] {
+            assert_eq!(uploads.push(now, PieceRequest { deadline_ms, ..request(id, class) }), Ok(()));
         }
         uploads.cancel(4);
         let store = empty_store();
@@ -124,7 +135,7 @@ mod tests {
         while let Some(id) = id_of(uploads.next(&store).await) {
             order.push(id);
         }
-        assert_eq!(order, [2, 3, 1]);
+        assert_eq!(order, [5, 2, 3, 1]);
         assert!(uploads.is_empty());
     }
 
@@ -132,16 +143,16 @@ mod tests {
     async fn nonsense_and_floods_are_refused() {
         let mut uploads = Uploads::default();
         let many = PieceRequest { count: MAX_REQUEST_BLOCKS + 1, ..request(1, Class::Urgent) };
-        assert_eq!(uploads.push(many), Err(refusal(1, Reason::Invalid)));
+        assert_eq!(uploads.push(Instant::now(), many), Err(refusal(1, Reason::Invalid)));
         let overflow = PieceRequest { first: u64::MAX, ..request(1, Class::Urgent) };
-        assert_eq!(uploads.push(overflow), Err(refusal(1, Reason::Invalid)));
+        assert_eq!(uploads.push(Instant::now(), overflow), Err(refusal(1, Reason::Invalid)));
         for id in 0..MAX_REQUESTS_IN_FLIGHT as u32 {
-            assert_eq!(uploads.push(request(id, Class::Ready)), Ok(()));
+            assert_eq!(uploads.push(Instant::now(), request(id, Class::Ready)), Ok(()));
         }
-        assert_eq!(uploads.push(request(999, Class::Urgent)), Err(refusal(999, Reason::Busy)));
+        assert_eq!(uploads.push(Instant::now(), request(999, Class::Urgent)), Err(refusal(999, Reason::Busy)));
         let beyond = PieceRequest { first: 3, ..request(5, Class::Urgent) };
         let mut uploads = Uploads::default();
-        assert_eq!(uploads.push(beyond), Ok(()));
+        assert_eq!(uploads.push(Instant::now(), beyond), Ok(()));
         assert_eq!(uploads.next(&empty_store()).await, Some(refusal(5, Reason::Invalid)));
     }
 }
