@@ -149,7 +149,10 @@ mod tests {
         for id in 0..MAX_REQUESTS_IN_FLIGHT as u32 {
             assert_eq!(uploads.push(Instant::now(), request(id, Class::Ready)), Ok(()));
         }
-        assert_eq!(uploads.push(Instant::now(), request(999, Class::Urgent)), Err(refusal(999, Reason::Busy)));
+        assert_eq!(
+            uploads.push(Instant::now(), request(999, Class::Urgent)),
+            Err(refusal(999, Reason::Busy))
+        );
         let beyond = PieceRequest { first: 3, ..request(5, Class::Urgent) };
         let mut uploads = Uploads::default();
         assert_eq!(uploads.push(Instant::now(), beyond), Ok(()));
