@@ -83,7 +83,7 @@ impl Watch {
                 watcher.event(pad, event);
                 false
             } else if let Some(list) = info.buffer_list() {
-                list.iter().fold(false, |news, buffer| watcher.buffer(pad, buffer) || news)
+                list.iter().filter(|buffer| watcher.buffer(pad, buffer)).count() > 0
             } else {
                 false
             };
