@@ -237,8 +237,10 @@ impl Neighbour {
     /// Isn't asked for this long.
     pub(crate) fn rest(&mut self, now: Duration, time: Duration, at_its_word: bool) {
         let until = now + time;
+        // Its word holds even if it gives cause for a longer rest meanwhile.
+        let word_holds = self.bench.is_some_and(|bench| bench.at_its_word && bench.until > now);
         if self.bench.is_none_or(|bench| bench.until < until || at_its_word) {
-            self.bench = Some(Bench { since: now, until, at_its_word });
+            self.bench = Some(Bench { since: now, until, at_its_word: at_its_word || word_holds });
         }
     }
 

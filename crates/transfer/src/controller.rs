@@ -19,9 +19,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    drive::{Drive, Parts, permille},
+    drive::{Drive, Parts, permille, refuse_stream},
     reader::Readers,
-    trace::Trace,
     tracking::{TrackerState, Tracking},
     transfer::{Command, Shared, Transfer},
 };
@@ -54,7 +53,7 @@ pub struct Settings {
     pub streams: usize,
     /// The program and its version, as the tracker is told.
     pub version: String,
-    /// Where schedules write their event logs, a file a resource.
+    /// Where the schedule of what is fetched writes its event log.
     pub trace: Option<PathBuf>,
 }
 
@@ -97,14 +96,6 @@ pub enum ControllerError {
     /// The library can't be used.
     #[error(transparent)]
     Library(#[from] LibraryError),
-    /// The trace file can't be made.
-    #[error("the trace {path} can't be written: {source}")]
-    Trace {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
     /// The resource is in use under another size.
     #[error("this resource is in use with {known} bytes; the link says {claimed}")]
     SizeDiffers {
@@ -235,8 +226,8 @@ impl Controller {
     /// When the library can't take it.
     pub async fn open(&self, link: &Link, keep: Keep, fetch: Fetch) -> Result<Transfer, ControllerError> {
         let transfer = match self.transfer(&link.id) {
-            Some(known) if known.link().size == link.size => known,
-            Some(known) if known.store().size_proved() => {
+            Some(known) if known.link().size == link.size && known.stopped().is_none() => known,
+            Some(known) if known.link().size != link.size && known.store().size_proved() => {
                 let (known, claimed) = (known.link().size, link.size);
                 return Err(ControllerError::SizeDiffers { known, claimed });
             }
@@ -254,7 +245,7 @@ impl Controller {
                 self.use_store(link.clone(), store)?
             }
         };
-        transfer.tell(Command::Fetch(fetch)).await;
+        transfer.tell(Command::Fetch(fetch, self.trackers_of(link))).await;
         Ok(transfer)
     }
 
@@ -310,6 +301,10 @@ impl Controller {
     pub fn close(&self, id: &ResourceId) {
         if let Some(in_use) = self.lock().remove(id) {
             in_use.stop.cancel();
+            if self.inner.library.entry(*id).is_none() {
+                // It was kept in memory, and is gone with its transfer.
+                self.inner.tracking.drop_holding(id);
+            }
         }
     }
 
@@ -337,13 +332,6 @@ impl Controller {
             commands,
             store,
         });
-        let trace = match &self.inner.settings.trace {
-            Some(path) => {
-                let path = path.clone();
-                Some(Trace::create(&path).map_err(|source| ControllerError::Trace { path, source })?)
-            }
-            None => None,
-        };
         self.inner.tracking.hold(id, permille(&*shared.store), &trackers);
         let parts = Parts {
             shared: Arc::clone(&shared),
@@ -352,7 +340,7 @@ impl Controller {
             trackers,
             role: self.inner.settings.role,
             streams: self.inner.settings.streams,
-            trace,
+            trace: self.inner.settings.trace.clone(),
         };
         let transfer = Transfer::new(shared);
         let stop = self.inner.stop.child_token();
@@ -392,8 +380,7 @@ impl Controller {
             None => {
                 let refuse =
                     Refuse { id: None, reason: Reason::NotHeld, retry_after_ms: 60_000, peers: Vec::new() };
-                // The peer may be gone; a refusal that can't be told is no loss.
-                stream.send.send(Frame::Refuse(refuse)).await.ok();
+                refuse_stream(stream, Frame::Refuse(refuse)).await;
             }
         }
     }

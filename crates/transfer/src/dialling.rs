@@ -16,6 +16,8 @@ const CONNECTED: usize = 60;
 const REMEMBERED: usize = 400;
 const FIRST_REST: Duration = Duration::from_secs(2);
 const LONGEST_REST: Duration = Duration::from_secs(300);
+/// After so many failures in a row nobody waits for a contact any more, though it is still tried.
+const GIVEN_UP: u32 = 3;
 
 /// Everyone known to hold a resource.
 #[derive(Default)]
@@ -89,9 +91,7 @@ impl Contacts {
 
     /// Who is to be dialled now.
     pub fn next(&mut self, now: Instant) -> Option<PeerAddress> {
-        let busy = |state| self.known.values().filter(|contact| contact.in_state(state)).count();
-        let (dialling, connected) = (busy(Stage::Dialling), busy(Stage::Connected));
-        if dialling >= AT_ONCE || dialling + connected >= CONNECTED {
+        if self.full() {
             return None;
         }
         let next = self.known.values_mut().filter(|contact| contact.ready(now));
@@ -101,10 +101,21 @@ impl Contacts {
         Some(next.address.clone())
     }
 
+    /// Whether nobody more may be dialled; the end of a dial or of a session changes that.
+    fn full(&self) -> bool {
+        let busy = |state| self.known.values().filter(|contact| contact.in_state(state)).count();
+        let (dialling, connected) = (busy(Stage::Dialling), busy(Stage::Connected));
+        dialling >= AT_ONCE || dialling + connected >= CONNECTED
+    }
+
     /// When somebody may be dialled again.
     pub fn wake_at(&self) -> Option<Instant> {
+        if self.full() {
+            return None;
+        }
         self.known
             .values()
+            .filter(|contact| !contact.address.addresses.is_empty())
             .filter_map(|contact| match contact.state {
                 State::Resting(until) => Some(until),
                 _ => None,
@@ -168,9 +179,14 @@ impl Contacts {
         self.known.len()
     }
 
-    /// Whether somebody is being dialled or could be at once.
-    pub fn hopeful(&self, now: Instant) -> bool {
-        self.known.values().any(|contact| contact.in_state(Stage::Dialling) || contact.ready(now))
+    /// Whether anybody else may still be reached: not banned, not among `doubtful`, and not given up.
+    pub fn hopeful(&self, doubtful: impl Fn(&PeerId) -> bool) -> bool {
+        self.known.iter().any(|(peer, contact)| {
+            contact.state != State::Banned
+                && !contact.address.addresses.is_empty()
+                && contact.failures < GIVEN_UP
+                && !doubtful(peer)
+        })
     }
 }
 
@@ -249,6 +265,24 @@ mod tests {
         assert_eq!(contacts.next(now), None);
         contacts.rest(first, Some(Duration::from_secs(900)), now);
         assert_eq!(contacts.wake_at(), Some(now + Duration::from_secs(900)));
+    }
+
+    #[test]
+    fn who_can_t_be_dialled_wakes_nobody() {
+        let (mut contacts, now) = (Contacts::default(), Instant::now());
+        // One that came in by itself and left: it has no address.
+        let stranger = PeerId::random();
+        contacts.connected(stranger, Peer(1));
+        contacts.rest(stranger, None, now);
+        assert_eq!(contacts.wake_at(), None);
+        // As many dials as may run: their end wakes, not somebody's rest.
+        let list: Vec<_> = (0..=AT_ONCE as u8).map(listed).collect();
+        contacts.learn(&list);
+        let first = contacts.next(now).unwrap().peer;
+        contacts.rest(first, None, now);
+        assert!(contacts.wake_at().is_some());
+        while contacts.next(now).is_some() {}
+        assert_eq!(contacts.wake_at(), None);
     }
 
     #[test]

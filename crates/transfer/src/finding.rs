@@ -29,7 +29,9 @@ struct Asked {
     due: Instant,
     under_way: bool,
     failures: u32,
-    /// How many times in a row nobody was connected when an answer came.
+    /// Whether nobody was connected when it was asked.
+    alone: bool,
+    /// How many times in a row that was so.
     lonely: u32,
     answers: usize,
     outcome: Option<Result<usize, String>>,
@@ -49,6 +51,7 @@ impl Finding {
             due: Instant::now(),
             under_way: false,
             failures: 0,
+            alone: true,
             lonely: 0,
             answers: 0,
             outcome: None,
@@ -56,14 +59,22 @@ impl Finding {
         Self { trackers: trackers.into_iter().map(asked).collect() }
     }
 
+    /// Asks these trackers too.
+    pub fn add(&mut self, trackers: &[Multiaddr]) {
+        let new: Vec<_> = trackers
+            .iter()
+            .filter(|new| self.trackers.iter().all(|asked| asked.tracker != **new))
+            .cloned()
+            .collect();
+        self.trackers.extend(Self::new(new).trackers);
+    }
+
     /// Which trackers are to be asked now; they count as being asked from here on.
     pub fn due(&mut self, now: Instant, alone: bool) -> Vec<(usize, Multiaddr)> {
         let mut due = Vec::new();
         for (index, asked) in self.trackers.iter_mut().enumerate() {
-            if !alone {
-                asked.lonely = 0;
-            }
             if !asked.under_way && asked.due <= now {
+                asked.alone = alone;
                 asked.under_way = true;
                 due.push((index, asked.tracker.clone()));
             }
@@ -83,8 +94,11 @@ impl Finding {
         asked.failures = 0;
         asked.outcome = Some(Ok(list.peers.len()));
         let usual = Duration::from_millis(list.ask_again_ms.into()).clamp(SOONEST, LONGEST_REST);
-        let lonely = (SOONEST * 2_u32.saturating_pow(asked.lonely)).min(LATEST);
-        asked.lonely = (asked.lonely + 1).min(6);
+        let lonely = match asked.alone {
+            true => (SOONEST * 2_u32.saturating_pow(asked.lonely)).min(LATEST),
+            false => LONGEST_REST,
+        };
+        asked.lonely = if asked.alone { (asked.lonely + 1).min(6) } else { 0 };
         let eager = EAGER.get(asked.answers).copied().unwrap_or(LONGEST_REST);
         asked.answers += 1;
         asked.due = now + usual.min(lonely).min(eager);
@@ -141,5 +155,59 @@ pub(crate) async fn find(
         Ok(Answer::Refused { reason, .. }) => Err(format!("it refuses: {reason}")),
         Ok(_) => Err("it answered something else than a peer list".into()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nearcast_protocol::{
+        Group,
+        tracker::{Counts, Rule},
+    };
+
+    use super::*;
+
+    fn list() -> PeerList {
+        let (counts, peers) = (Counts::default(), Vec::new());
+        PeerList { rule: Rule::ToppedUp, group: Group(1), counts, peers, ask_again_ms: 45_000 }
+    }
+
+    /// The pauses between questions while `alone` or not.
+    fn pauses(alone: bool) -> Vec<u64> {
+        let mut finding = Finding::new(vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()]);
+        let mut now = Instant::now();
+        let pause = |_| {
+            assert_eq!(finding.due(now, alone).len(), 1);
+            finding.found(0, &list(), now);
+            let due = finding.wake_at().unwrap();
+            let pause = due - now;
+            now = due;
+            u64::try_from(pause.as_millis()).unwrap()
+        };
+        (0..7).map(pause).collect()
+    }
+
+    #[test]
+    fn eager_at_first_then_at_the_tracker_s_pace() {
+        assert_eq!(pauses(false), [1500, 4000, 10_000, 45_000, 45_000, 45_000, 45_000]);
+    }
+
+    #[test]
+    fn alone_ever_later_but_never_later_than_the_tracker_says() {
+        assert_eq!(pauses(true), [1500, 4000, 8000, 16_000, 32_000, 45_000, 45_000]);
+    }
+
+    #[test]
+    fn a_tracker_that_fails_is_asked_ever_later() {
+        let mut finding = Finding::new(vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()]);
+        let mut now = Instant::now();
+        let pauses = (0..8).map(|_| {
+            assert_eq!(finding.due(now, true).len(), 1);
+            finding.failed(0, "gone".into(), now);
+            let pause = finding.wake_at().unwrap() - now;
+            now += pause;
+            pause.as_secs()
+        });
+        assert_eq!(pauses.collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 60, 60]);
     }
 }

@@ -194,7 +194,10 @@ impl PlainFile {
         let sent = request.send().await;
         let body = sent.map_err(|source| PlainError::Web { url: Box::new(self.url.clone()), source })?;
         match body.status() {
-            StatusCode::PARTIAL_CONTENT => Ok(Stream { at: offset, rest: Bytes::new(), body }),
+            StatusCode::PARTIAL_CONTENT if starts_at(&body, offset) => {
+                Ok(Stream { at: offset, rest: Bytes::new(), body })
+            }
+            StatusCode::PARTIAL_CONTENT => Err(PlainError::NoRanges { url: Box::new(self.url.clone()) }),
             StatusCode::OK if offset == 0 => Ok(Stream { at: 0, rest: Bytes::new(), body }),
             StatusCode::OK => Err(PlainError::NoRanges { url: Box::new(self.url.clone()) }),
             status => Err(PlainError::Status { url: Box::new(self.url.clone()), status }),
@@ -216,6 +219,14 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
+}
+
+/// Whether the answer holds what was asked for, as it says itself.
+fn starts_at(answer: &Response, offset: u64) -> bool {
+    let range = answer.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
+    let start = range
+        .and_then(|range| range.trim().strip_prefix("bytes")?.trim_start().split('-').next()?.parse().ok());
+    start == Some(offset)
 }
 
 fn total(answer: &Response) -> Option<u64> {

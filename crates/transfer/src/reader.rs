@@ -257,7 +257,8 @@ async fn read(transfer: &Transfer, number: u32, offset: u64, buffer: &mut [u8]) 
         // Marked as seen before the store is asked: what arrives in between wakes the wait below.
         arrivals.borrow_and_update();
         let stopped = transfer.stopped();
-        match store.read_at(offset, buffer) {
+        // The first read of a block may hash it, and a disk may be slow: others on this thread needn't wait.
+        match tokio::task::block_in_place(|| store.read_at(offset, buffer)) {
             Ok(read) => {
                 waiting.report(offset..offset + read as u64, false);
                 return Ok(read);

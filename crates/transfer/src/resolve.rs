@@ -217,8 +217,11 @@ pub fn is_private(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => {
             let name = name.trim_end_matches('.').to_ascii_lowercase();
-            name == "localhost"
-                || [".localhost", ".local", ".internal", ".lan"].iter().any(|end| name.ends_with(end))
+            // A name without a dot is one of the local network's.
+            !name.contains('.')
+                || [".localhost", ".local", ".internal", ".lan", ".home.arpa", ".localdomain"]
+                    .iter()
+                    .any(|end| name.ends_with(end))
         }
         Some(Host::Ipv4(ip)) => private_ip(ip.into()),
         Some(Host::Ipv6(ip)) => private_ip(ip.into()),

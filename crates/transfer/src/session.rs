@@ -98,7 +98,7 @@ struct Wanted {
     encoded: BytesMut,
 }
 
-/// Runs a session to its end, and returns why it ended.
+/// Runs a session to its end, and reports why it ended.
 pub(crate) async fn run(
     peer: Peer,
     stream: PieceStream,
@@ -193,6 +193,9 @@ impl Receiving {
     }
 
     async fn data(&mut self, data: Data) -> Result<(), Ending> {
+        if data.payload.is_empty() && !data.last {
+            return Err(Ending::Violation("it sent fragments of nothing"));
+        }
         let request = RequestId(data.id);
         let bytes = data.payload.len() as u64;
         let finished = {
@@ -212,11 +215,14 @@ impl Receiving {
         if !self.store.size_proved() && !blocks.contains(&self.store.geometry().last()) {
             return self.report(Report::Unproved { request, blocks, encoded }).await;
         }
-        let store = Arc::clone(&self.store);
-        let accepted = tokio::task::spawn_blocking(move || store.accept(blocks, &encoded)).await;
-        // A blocking task ends early only when the program does.
-        let result = accepted.map_err(|_| Ending::Closed)?;
-        self.report(Report::Answered { request, result }).await
+        let (store, reports, peer) = (Arc::clone(&self.store), self.reports.clone(), self.peer);
+        // The verdict is told from where it is found: what is stored must be known, even if this session
+        // ends meanwhile.
+        let verdict = tokio::task::spawn_blocking(move || {
+            let result = store.accept(blocks, &encoded);
+            reports.blocking_send((peer, Report::Answered { request, result })).is_ok()
+        });
+        if verdict.await.unwrap_or(false) { Ok(()) } else { Err(Ending::Closed) }
     }
 
     async fn report(&mut self, report: Report) -> Result<(), Ending> {
@@ -271,7 +277,13 @@ impl Sending {
                     }
                 }
             };
-            let Some(frame) = frame else { continue };
+            let Some(frame) = frame else {
+                // A cancel may leave the last fragment of another answer behind.
+                if uploads.is_empty() && fragment.is_none() && self.send.flush().await.is_err() {
+                    return Ending::Closed;
+                }
+                continue;
+            };
             let uploaded = if let Frame::Data(data) = &frame { data.payload.len() as u64 } else { 0 };
             if self.send.feed(frame).await.is_err() {
                 return Ending::Closed;

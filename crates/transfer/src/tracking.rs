@@ -34,6 +34,8 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 struct Offers {
     held: BTreeMap<ResourceId, Offer>,
     claims: BTreeMap<Multiaddr, Vec<Claim>>,
+    /// What was received in all of the resources that a tracker knows.
+    received: BTreeMap<Multiaddr, Received>,
 }
 
 #[derive(Clone, Default)]
@@ -41,13 +43,12 @@ struct Offer {
     permille: u16,
     protected: bool,
     trackers: Vec<Multiaddr>,
-    received: Received,
 }
 
 /// The state of one tracker.
 #[derive(Debug, Clone, Default)]
 pub struct TrackerState {
-    /// The lease, while it is held.
+    /// The last lease that was given.
     pub lease: Option<Lease>,
     /// What went wrong the last time.
     pub trouble: Option<String>,
@@ -110,11 +111,15 @@ impl Tracking {
         }
     }
 
-    /// What was received of a resource, in all.
-    pub fn received(&self, resource: ResourceId, total: Received) {
+    /// More was received of a resource that these trackers know.
+    pub fn received(&self, trackers: &[Multiaddr], more: Received) {
+        if more == Received::default() {
+            return;
+        }
         self.inner.with(|offers| {
-            if let Some(offer) = offers.held.get_mut(&resource) {
-                offer.received = total;
+            for tracker in trackers {
+                let total = offers.received.entry(tracker.clone()).or_default();
+                *total = total.plus(more);
             }
         });
     }
@@ -316,7 +321,7 @@ impl Follow {
         let more = held.len() > MAX_HOLDINGS || dropped.len() > MAX_HOLDINGS;
         held.truncate(MAX_HOLDINGS);
         dropped.truncate(MAX_HOLDINGS);
-        let total = offered.values().fold(Received::default(), |sum, offer| sum.plus(offer.received));
+        let total = self.inner.with(|offers| offers.received.get(&self.tracker).copied()).unwrap_or_default();
         let received = total.since(self.reported);
         (Renewal { held, dropped, spare_upload: 0, received }, more)
     }

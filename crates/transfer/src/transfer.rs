@@ -16,8 +16,8 @@ use crate::{
 pub(crate) enum Command {
     /// A peer has opened a stream about this resource.
     Incoming(Box<PieceStream>, Hello),
-    /// Fetch it, if it was only served so far.
-    Fetch(nearcast_schedule::Fetch),
+    /// Fetch it, if it was only served so far, and ask these trackers too.
+    Fetch(nearcast_schedule::Fetch, Vec<nearcast_protocol::Multiaddr>),
     /// Hold fetching, or go on.
     Pause(bool),
 }

@@ -271,7 +271,7 @@ fn wrong_bytes_before_the_proof_are_not_asked_for_in_a_circle() {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 24, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { cases: 100, failure_persistence: None, ..Config::default() })]
 
     /// The world checks every request: of who has it, of nobody else at the time, never what is held.
     #[test]

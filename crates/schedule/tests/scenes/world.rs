@@ -288,7 +288,10 @@ impl World {
                 let Some(retry_after) = self.peers.get(&peer).and_then(|serving| serving.node.refuses) else {
                     return;
                 };
-                if let Some(serving) = self.peers.get_mut(&peer) {
+                // The refusal of what was cancelled meanwhile isn't told, as in `transfer`.
+                if self.open.contains_key(&request)
+                    && let Some(serving) = self.peers.get_mut(&peer)
+                {
                     serving.refused_until = self.now + retry_after.unwrap_or_default();
                 }
                 self.fail(peer, request, Failure::Refused { retry_after });

@@ -64,16 +64,18 @@ impl Drive {
     pub(super) fn answered(&mut self, peer: Peer, request: RequestId, result: Result<Blocks, AcceptError>) {
         match result {
             Ok(blocks) => {
-                self.verified(&blocks);
+                let arrived = blocks.clone();
                 self.handle(Event::Verified { peer, request, blocks });
+                self.verified(&arrived);
                 if !self.proved && self.parts.shared.store.size_proved() {
                     self.proved = true;
                     self.size_proved();
                 }
             }
             Err(error) => {
-                self.verified(&error.verified);
+                let arrived = error.verified.clone();
                 self.fault(peer, request, error);
+                self.verified(&arrived);
             }
         }
     }
@@ -148,7 +150,7 @@ impl Drive {
             self.doubts.1 = None;
             return;
         }
-        let others = !self.peers.is_empty() || self.contacts.hopeful(now);
+        let others = !self.peers.is_empty() || self.contacts.hopeful(|peer| self.doubts.0.contains_key(peer));
         if now.duration_since(since) < SIZE_DOUBT {
             return;
         }

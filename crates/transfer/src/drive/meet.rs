@@ -18,6 +18,19 @@ use crate::{
     session::{self, Order, Session},
 };
 
+/// For so long two streams with one peer count as opened at once.
+const TWINS: Duration = Duration::from_secs(20);
+/// A stream that asked for nothing this long makes room when others wait.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// A peer that was dialled and has said hello.
+pub(super) struct Greeted {
+    pub stream: PieceStream,
+    pub hello: Hello,
+    /// What it was told that we have.
+    pub told: Blocks,
+}
+
 /// Why a peer couldn't be met.
 pub(super) struct DialFailure {
     pub reason: String,
@@ -35,7 +48,7 @@ impl Drive {
         let hello = self.hello();
         let have = self.parts.shared.store.held();
         self.jobs.spawn(async move {
-            let greeted = greet(&network, &address, hello, &have).await;
+            let greeted = greet(&network, &address, hello, have).await;
             Done::Dialled(peer, greeted)
         });
     }
@@ -52,12 +65,17 @@ impl Drive {
     }
 
     pub(super) fn incoming(&mut self, stream: PieceStream, hello: &Hello) {
-        let served = self.peers.values().filter(|peer| !peer.outgoing).count();
+        if self.served() >= self.parts.streams {
+            self.make_room();
+        }
+        let served = self.served();
         let known = self.contacts.handle(stream.peer);
         // Both may have dialled at once: the stream that the smaller id opened stays, on either side.
-        let ours_stays = known
-            .and_then(|peer| self.peers.get(&peer))
-            .is_some_and(|kept| kept.outgoing && self.parts.network.peer_id() < stream.peer);
+        let ours_stays = known.and_then(|peer| self.peers.get(&peer)).is_some_and(|kept| {
+            let ours_first = kept.outgoing && self.parts.network.peer_id() < stream.peer;
+            // An older one may be dead without our knowing; whoever dials again knows better.
+            ours_first && kept.since.elapsed() < TWINS
+        });
         let refuse = if ours_stays {
             Some((Reason::Busy, 0))
         } else if known.is_none() && served >= self.parts.streams {
@@ -72,17 +90,30 @@ impl Drive {
             let peers = Vec::new();
             let frame = Frame::Refuse(Refuse { id: None, reason, retry_after_ms, peers });
             self.jobs.spawn(async move {
-                let PieceStream { mut send, .. } = stream;
-                // The peer may be gone; a refusal that can't be told is no loss.
-                send.send(frame).await.ok();
+                refuse_stream(stream, frame).await;
                 Done::Session
             });
             return;
         }
-        let mut first = vec![Frame::Hello(self.hello())];
+        // Whoever comes in has to show a token, not to be given one.
+        let mut first = vec![Frame::Hello(Hello { token: None, ..self.hello() })];
         first.extend(Frame::have(&self.parts.shared.store.held()));
         let peer = self.join(stream, hello.role, false, first);
         tracing::debug!(?peer, "a peer came in");
+    }
+
+    /// Streams that others opened.
+    fn served(&self) -> usize {
+        self.peers.values().filter(|peer| !peer.outgoing).count()
+    }
+
+    /// Lets the one go that has asked for nothing for longest.
+    fn make_room(&mut self) {
+        let idle = self.peers.iter().filter(|(_, peer)| !peer.outgoing && peer.last_upload.elapsed() > IDLE);
+        let longest = idle.min_by_key(|(_, peer)| peer.last_upload).map(|(peer, _)| *peer);
+        if let Some(peer) = longest {
+            self.leave(peer, None);
+        }
     }
 
     /// A stream is open and both sides have said hello.
@@ -112,8 +143,10 @@ impl Drive {
         }
         let role = if contact.role == Role::Publisher { Role::Publisher } else { role };
         let group = contact.group;
+        let (has, now) = (Blocks::new(), Instant::now());
+        let (since, last_upload) = (now, now);
         let connected =
-            Connected { id, address, session, group, role, outgoing, asked_for_something: false, task };
+            Connected { id, address, session, group, role, outgoing, has, since, last_upload, task };
         self.peers.insert(peer, connected);
         self.handle(Event::PeerJoined { peer, group, role, local: contact.neighbour });
         if group == Group::UNKNOWN && !contact.neighbour {
@@ -132,7 +165,8 @@ impl Drive {
         }
     }
 
-    pub(super) fn dialled(&mut self, peer: PeerId, stream: PieceStream, hello: &Hello) {
+    pub(super) fn dialled(&mut self, peer: PeerId, greeted: Greeted) {
+        let Greeted { stream, hello, told } = greeted;
         let link = &self.parts.shared.link;
         if hello.size != link.size && !self.parts.shared.store.size_proved() {
             self.doubt_by(peer, Some(hello.size));
@@ -142,7 +176,9 @@ impl Drive {
         // See `incoming`: of two streams, the one that the smaller id opened stays.
         let theirs_stays = self.contacts.handle(peer).is_some() && peer < self.parts.network.peer_id();
         if !theirs_stays {
-            self.join(stream, hello.role, true, Vec::new());
+            // What was verified during the dial was announced without this peer.
+            let news = self.parts.shared.store.held().difference(&told);
+            self.join(stream, hello.role, true, Frame::have(&news));
         }
     }
 
@@ -168,22 +204,24 @@ async fn greet(
     network: &Network,
     address: &PeerAddress,
     hello: Hello,
-    have: &Blocks,
-) -> Result<Box<(PieceStream, Hello)>, DialFailure> {
+    have: Blocks,
+) -> Result<Box<Greeted>, DialFailure> {
     let failed = |reason: String| DialFailure { reason, retry_after: None };
     let mut stream = network.open_pieces(address).await.map_err(|error| failed(error.to_string()))?;
     let resource = hello.resource;
     let talk = async {
         stream.send.send(Frame::Hello(hello)).await?;
-        for frame in Frame::have(have) {
+        for frame in Frame::have(&have) {
             stream.send.send(frame).await?;
         }
         stream.receive.next().await
     };
     match tokio::time::timeout(HELLO_PATIENCE, talk).await {
-        Ok(Ok(Some(Frame::Hello(answer)))) if answer.resource == resource => Ok(Box::new((stream, answer))),
+        Ok(Ok(Some(Frame::Hello(answer)))) if answer.resource == resource => {
+            Ok(Box::new(Greeted { stream, hello: answer, told: have }))
+        }
         Ok(Ok(Some(Frame::Refuse(refuse)))) => Err(DialFailure {
-            reason: format!("it refuses: {:?}", refuse.reason),
+            reason: said(refuse.reason).into(),
             retry_after: if session::may_pass(refuse.reason) {
                 retry_after(&refuse)
             } else {
@@ -194,6 +232,28 @@ async fn greet(
         Ok(Ok(None)) => Err(failed("it closed the stream".into())),
         Ok(Err(error)) => Err(failed(error.to_string())),
         Err(_) => Err(failed("it doesn't answer".into())),
+    }
+}
+
+/// Tells a peer that it isn't served; one that doesn't read it holds nobody up.
+pub(crate) async fn refuse_stream(mut stream: PieceStream, refusal: Frame) {
+    let tell = async {
+        stream.send.send(refusal).await?;
+        stream.send.finish().await
+    };
+    // The peer may be gone; a refusal that can't be told is no loss.
+    tokio::time::timeout(HELLO_PATIENCE, tell).await.ok();
+}
+
+/// A refusal in words.
+fn said(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NotHeld => "it doesn't hold this any more",
+        Reason::Busy => "it serves as many as it can at the moment",
+        Reason::EnoughHolders => "enough others hold this",
+        Reason::NotAllowed => "it asks for a permission that the link doesn't give",
+        Reason::Invalid => "it doesn't understand what is asked",
+        Reason::Paused => "it has paused sharing",
     }
 }
 

@@ -12,19 +12,20 @@ use std::{
 
 use bytes::BytesMut;
 use nearcast_content::AcceptError;
-use nearcast_network::{Network, PieceStream};
+use nearcast_network::Network;
 use nearcast_protocol::{
     Blocks, Group, Multiaddr, PeerId, Role,
-    pieces::{Frame, Hello, PieceRequest, Reason},
+    pieces::{Frame, PieceRequest, Reason},
     tracker::{PeerList, Received},
 };
 use nearcast_schedule::{Action, Event, Failure, Fetch, Film, Peer, Reader, RequestId, Schedule};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::meet::refuse_stream;
 use self::{
     judge::SIZE_DOUBT,
-    meet::{DialFailure, retry_after},
+    meet::{DialFailure, Greeted, retry_after},
 };
 use crate::{
     dialling::Contacts,
@@ -32,6 +33,7 @@ use crate::{
     meter::Meter,
     progress::{Peers, Progress, Stopped, Trouble},
     session::{Order, Report, Session},
+    trace::Trace,
     tracking::Tracking,
     transfer::{Command, Shared},
 };
@@ -53,7 +55,8 @@ pub(crate) struct Parts {
     pub role: Role,
     /// How many streams are served at once for this resource (R7 a).
     pub streams: usize,
-    pub trace: Option<crate::trace::Trace>,
+    /// Where the schedule's log is written.
+    pub trace: Option<std::path::PathBuf>,
 }
 
 /// Both ends of the channel on which sessions report.
@@ -81,10 +84,15 @@ pub(crate) struct Drive {
     group: Group,
     uploaded: u64,
     meter: Meter,
+    /// The rate that was shown last.
+    rate: u64,
+    /// What the trackers were told to have been received.
+    told: Received,
     shown: Instant,
     paused: bool,
     stopped: Option<Stopped>,
     last_failure: Option<String>,
+    trace: Option<Trace>,
 }
 
 struct Connected {
@@ -94,14 +102,17 @@ struct Connected {
     group: Group,
     role: Role,
     outgoing: bool,
-    asked_for_something: bool,
+    /// What it says it has.
+    has: Blocks,
+    since: Instant,
+    last_upload: Instant,
     task: tokio::task::AbortHandle,
 }
 
 /// What a job of the drive has brought.
 enum Done {
     Found(usize, Result<PeerList, String>),
-    Dialled(PeerId, Result<Box<(PieceStream, Hello)>, DialFailure>),
+    Dialled(PeerId, Result<Box<Greeted>, DialFailure>),
     Accepted(Peer, RequestId, Result<Blocks, AcceptError>),
     Session,
     Synced,
@@ -132,10 +143,13 @@ impl Drive {
             group: Group::UNKNOWN,
             uploaded: 0,
             meter: Meter::default(),
+            rate: 0,
+            told: Received::default(),
             shown: now,
             paused: false,
             stopped: None,
             last_failure: None,
+            trace: None,
         }
     }
 
@@ -160,7 +174,8 @@ impl Drive {
                         self.take(peer, report);
                     }
                 }
-                Some(Ok(done)) = self.jobs.join_next() => self.done(done),
+                // A session that was aborted ends here too, with nothing to tell.
+                Some(done) = self.jobs.join_next() => if let Ok(done) = done { self.done(done) },
                 () = shared.readers.changed.notified() => self.follow_readers(),
                 Ok(()) = neighbours.changed(), if self.fetching() => {
                     let found = neighbours.borrow_and_update().clone();
@@ -172,13 +187,13 @@ impl Drive {
         }
         self.stopped.get_or_insert(Stopped::Closed);
         self.show();
+        self.parts.shared.arrivals.send_modify(|count| *count += 1);
         self.jobs.abort_all();
         let store = Arc::clone(&shared.store);
         let synced = tokio::task::spawn_blocking(move || store.sync()).await;
         if let Ok(Err(error)) = synced {
             tracing::warn!(%error, "what is held could not be synced");
         }
-        self.parts.shared.arrivals.send_modify(|count| *count += 1);
     }
 
     fn now(&self) -> Duration {
@@ -220,13 +235,16 @@ impl Drive {
         let mut wakes = vec![schedule, self.announce.1, self.doubts.1.map(|since| since + SIZE_DOUBT)];
         if self.fetching() && !self.paused {
             wakes.extend([self.contacts.wake_at(), self.finding.wake_at(), Some(self.shown + SHOW)]);
+        } else if self.rate > 0 {
+            wakes.push(Some(self.shown + SHOW));
         }
         wakes.into_iter().flatten().min()
     }
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Fetch(fetch) => self.fetch(fetch),
+            Command::Fetch(fetch, trackers) => self.fetch(fetch, &trackers),
+            Command::Pause(_) if self.stopped.is_some() => {}
             Command::Pause(on) => {
                 self.paused = on;
                 self.handle(Event::Pause(on));
@@ -235,7 +253,8 @@ impl Drive {
         }
     }
 
-    fn fetch(&mut self, fetch: Fetch) {
+    fn fetch(&mut self, fetch: Fetch, trackers: &[Multiaddr]) {
+        self.finding.add(trackers);
         let store = &self.parts.shared.store;
         if self.schedule.is_some() || store.complete() {
             return;
@@ -252,13 +271,44 @@ impl Drive {
         let seed = rand::random();
         self.schedule = Some(Schedule::new(film, fetch, seed));
         // Whoever is connected already may have what is wanted now.
-        let joined: Vec<_> = self.peers.iter().map(|(peer, c)| (*peer, c.group, c.role)).collect();
-        for (peer, group, role) in joined {
+        let joined: Vec<_> =
+            self.peers.iter().map(|(peer, c)| (*peer, c.group, c.role, c.has.clone())).collect();
+        for (peer, group, role, blocks) in joined {
             self.handle(Event::PeerJoined { peer, group, role, local: false });
+            self.handle(Event::PeerHas { peer, blocks });
         }
+        self.open_trace();
         let found = self.parts.network.neighbours().borrow().clone();
         self.contacts.learn_neighbours(&found);
         self.follow_readers();
+    }
+
+    fn open_trace(&mut self) {
+        let Some(path) = &self.parts.trace else { return };
+        match Trace::create(path) {
+            Ok(trace) => self.trace = Some(trace),
+            Err(error) => tracing::warn!(path = %path.display(), %error, "the trace can't be written"),
+        }
+    }
+
+    fn peer_has(&mut self, peer: Peer, blocks: Blocks) {
+        let Some(connected) = self.peers.get_mut(&peer) else { return };
+        connected.has = connected.has.union(&blocks);
+        let done = self.parts.shared.store.complete()
+            && connected.has.contains_run(0..self.parts.shared.store.geometry().count());
+        if done {
+            // Neither has anything to give the other.
+            self.leave(peer, None);
+        } else {
+            self.handle(Event::PeerHas { peer, blocks });
+        }
+    }
+
+    fn peer_lost(&mut self, peer: Peer, blocks: Blocks) {
+        if let Some(connected) = self.peers.get_mut(&peer) {
+            connected.has = connected.has.difference(&blocks);
+        }
+        self.handle(Event::PeerLost { peer, blocks });
     }
 
     fn find(&mut self, now: Instant) {
@@ -274,12 +324,13 @@ impl Drive {
     }
 
     fn take(&mut self, peer: Peer, report: Report) {
-        if !self.peers.contains_key(&peer) {
+        // A verdict counts even if whoever earned it has left.
+        if !self.peers.contains_key(&peer) && !matches!(report, Report::Answered { .. }) {
             return;
         }
         match report {
-            Report::Has(blocks) => self.handle(Event::PeerHas { peer, blocks }),
-            Report::Lost(blocks) => self.handle(Event::PeerLost { peer, blocks }),
+            Report::Has(blocks) => self.peer_has(peer, blocks),
+            Report::Lost(blocks) => self.peer_lost(peer, blocks),
             Report::Progress { request, bytes } => self.handle(Event::Progress { peer, request, bytes }),
             Report::Unproved { request, blocks, encoded } => self.park(peer, request, blocks, encoded),
             Report::Answered { request, result } => self.answered(peer, request, result),
@@ -295,7 +346,7 @@ impl Drive {
             Report::Uploaded(bytes) => {
                 self.uploaded += bytes;
                 if let Some(connected) = self.peers.get_mut(&peer) {
-                    connected.asked_for_something = true;
+                    connected.last_upload = Instant::now();
                 }
             }
             Report::Ended(ending) => self.ended(peer, ending),
@@ -334,8 +385,12 @@ impl Drive {
             }
             Done::Synced
         });
-        // A publisher wants nothing of us: its streams are for those who still fetch (R7 a).
-        let idle = self.peers.iter().filter(|(_, peer)| peer.role == Role::Publisher);
+        // Who has it all wants nothing of us: streams are for those who still fetch (R7 a).
+        let all = self.parts.shared.store.geometry().count();
+        let idle = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.role == Role::Publisher || peer.has.contains_run(0..all));
         let idle: Vec<_> = idle.map(|(peer, _)| *peer).collect();
         idle.into_iter().for_each(|peer| self.leave(peer, None));
     }
@@ -343,11 +398,15 @@ impl Drive {
     /// Says what is new to everyone who is connected, and to the trackers.
     fn tell_peers(&mut self) {
         let (blocks, _) = std::mem::take(&mut self.announce);
+        let mut lost = BTreeSet::new();
         for frame in Frame::have(&blocks) {
-            for connected in self.peers.values() {
-                connected.session.order(Order::Say(frame.clone()));
+            for (peer, connected) in &self.peers {
+                if !connected.session.order(Order::Say(frame.clone())) {
+                    lost.insert(*peer);
+                }
             }
         }
+        lost.into_iter().for_each(|peer| self.leave(peer, None));
         let permille = permille(&*self.parts.shared.store);
         self.parts.tracking.hold(self.parts.shared.link.id, permille, &self.parts.trackers);
     }
@@ -389,7 +448,10 @@ impl Drive {
     fn act(&mut self) {
         let now = self.now();
         let Some(schedule) = &mut self.schedule else { return };
-        self.wake = None;
+        // One that is still to come stands: the schedule tells of a wake only once.
+        if self.wake.is_some_and(|wake| wake <= now) {
+            self.wake = None;
+        }
         let mut lost = Vec::new();
         while let Some(action) = schedule.poll(now) {
             match action {
@@ -408,14 +470,15 @@ impl Drive {
                     }
                 }
                 Action::Cancel { peer, request } => {
-                    if let Some(connected) = self.peers.get(&peer) {
-                        connected.session.order(Order::Cancel(request));
+                    let session = self.peers.get(&peer).map(|connected| &connected.session);
+                    if session.is_some_and(|session| !session.order(Order::Cancel(request))) {
+                        lost.push(peer);
                     }
                 }
                 Action::WakeAt(wake) => self.wake = Some(self.wake.map_or(wake, |known| known.min(wake))),
             }
         }
-        if let Some(trace) = &mut self.parts.trace {
+        if let Some(trace) = &mut self.trace {
             trace.write(schedule);
         }
         if !lost.is_empty() {
@@ -437,10 +500,7 @@ impl Drive {
                 self.regroup();
             }
             Done::Found(index, Err(reason)) => self.finding.failed(index, reason, now),
-            Done::Dialled(peer, Ok(greeted)) => {
-                let (stream, hello) = *greeted;
-                self.dialled(peer, stream, &hello);
-            }
+            Done::Dialled(peer, Ok(greeted)) => self.dialled(peer, *greeted),
             Done::Dialled(peer, Err(failure)) => {
                 if self.contacts.handle(peer).is_none() {
                     self.last_failure = Some(failure.reason);
@@ -495,7 +555,9 @@ impl Drive {
             rate = self.meter.rate(now, statistics.payload);
             waiting = schedule.why_waiting(now).map(|wait| wait.to_string());
         }
-        self.parts.tracking.received(self.parts.shared.link.id, received);
+        self.parts.tracking.received(&self.parts.trackers, received.since(self.told));
+        self.told = received;
+        self.rate = rate;
         let progress = Progress {
             size: self.parts.shared.link.size,
             size_proved: store.size_proved(),

@@ -17,22 +17,17 @@ use tokio::io::AsyncWriteExt;
 
 use crate::{
     cli::{Get, Options},
-    node::Node,
+    node::{Node, with_node},
     shown::{Shown, came_from},
 };
 
 pub async fn get(options: &Options, get: &Get) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
-    let mut node = Node::start(options).await?;
-    let outcome = tokio::select! {
-        outcome = fetch(&mut node, get) => outcome,
-        () = signals.stop() => {
-            eprintln!("stopped; what was fetched is kept, the same command goes on with it");
-            Ok(ExitCode::from(130))
-        }
-    };
-    node.stop().await;
-    outcome
+    let outcome = with_node(options, &mut signals, async |node| fetch(node, get).await).await?;
+    Ok(outcome.unwrap_or_else(|| {
+        eprintln!("stopped; what was fetched of a nearcast: link is kept, the same command goes on with it");
+        ExitCode::from(130)
+    }))
 }
 
 async fn fetch(node: &mut Node, get: &Get) -> anyhow::Result<ExitCode> {
@@ -55,7 +50,7 @@ async fn fetch(node: &mut Node, get: &Get) -> anyhow::Result<ExitCode> {
     let from = came_from(progress.received);
     let from = if from.is_empty() { "was held already".to_owned() } else { format!("from {from}") };
     eprintln!("{}: {} verified, {from}", link.name, HumanBytes(link.size));
-    println!("{}", target.display());
+    said!("{}", target.display());
     if get.seed {
         eprintln!("shared on until stopped (Ctrl-C)");
         std::future::pending::<()>().await;
@@ -68,9 +63,15 @@ async fn save(node: &Node, id: ResourceId, target: &Path) -> anyhow::Result<()> 
     if !target.exists() {
         return Ok(node.controller.export(id, target).await?);
     }
-    let beside = target.with_extension(format!("{}.part", std::process::id()));
-    node.controller.export(id, &beside).await?;
-    Ok(tokio::fs::rename(&beside, target).await?)
+    let part = beside(target);
+    node.controller.export(id, &part).await?;
+    Ok(tokio::fs::rename(&part, target).await?)
+}
+
+/// A name beside the target that nobody else uses.
+fn beside(target: &Path) -> PathBuf {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    target.with_file_name(format!("{name}.{}.part", std::process::id()))
 }
 
 /// Waits for the last byte and shows how far it is.
@@ -132,7 +133,7 @@ fn target(get: &Get, name: &str) -> anyhow::Result<PathBuf> {
 /// Saves a plain file: nothing verifies it, and it is nobody's to share.
 async fn plain(file: &Arc<PlainFile>, target: &Path) -> anyhow::Result<ExitCode> {
     eprintln!("{} leads to no nearcast: link; it is saved as a plain file, not verified", file.url());
-    let part = target.with_extension("part");
+    let part = beside(target);
     let shown = Shown::new(file.name(), file.size());
     let reader = Reader::plain(Arc::clone(file));
     let cannot = || format!("can't write {}", part.display());
@@ -151,6 +152,6 @@ async fn plain(file: &Arc<PlainFile>, target: &Path) -> anyhow::Result<ExitCode>
     out.sync_all().await.with_context(cannot)?;
     tokio::fs::rename(&part, target).await.with_context(|| format!("can't write {}", target.display()))?;
     shown.done();
-    println!("{}", target.display());
+    said!("{}", target.display());
     Ok(ExitCode::SUCCESS)
 }

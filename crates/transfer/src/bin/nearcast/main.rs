@@ -1,5 +1,13 @@
 //! `nearcast`: the terminal without a window (R9).
 
+/// Prints a line to standard output. Whoever reads it may have had enough: that is no failure.
+macro_rules! said {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        writeln!(std::io::stdout(), $($words)*).ok();
+    }};
+}
+
 mod cli;
 mod fetch;
 mod node;

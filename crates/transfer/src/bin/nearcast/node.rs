@@ -8,12 +8,35 @@ use std::{
 };
 
 use anyhow::Context;
+use nearcast_network::Signals;
 use nearcast_protocol::{Multiaddr, Opening};
 use nearcast_transfer::{Controller, Resolved, Settings, local::Local, plain::PlainFile, resolve::Resolver};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::Options;
+
+/// Starts the node and acts on it until that is done or the user wants an end, and stops it in good order;
+/// whoever is in a hurry says so twice. `None` if it was the user who ended it.
+pub async fn with_node<T>(
+    options: &Options,
+    signals: &mut Signals,
+    act: impl AsyncFnOnce(&mut Node) -> anyhow::Result<T>,
+) -> anyhow::Result<Option<T>> {
+    let mut node = tokio::select! {
+        node = Node::start(options) => node?,
+        () = signals.stop() => return Ok(None),
+    };
+    let outcome = tokio::select! {
+        outcome = act(&mut node) => outcome.map(Some),
+        () = signals.stop() => Ok(None),
+    };
+    tokio::select! {
+        () = node.stop() => {}
+        () = signals.stop() => eprintln!("ended at once; what is held will be checked at the next start"),
+    }
+    outcome
+}
 
 /// Names the program that runs on a folder, for `nearcast status`.
 #[derive(Debug, Serialize, Deserialize)]

@@ -10,19 +10,16 @@ use tokio::{io::AsyncWriteExt, process::Child};
 
 use crate::{
     cli::{Options, Play},
-    node::Node,
+    node::{Node, with_node},
     shown::came_from,
 };
 
 pub async fn play(options: &Options, play: &Play) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
-    let mut node = Node::start(options).await?;
-    let outcome = tokio::select! {
-        outcome = serve(&mut node, play) => outcome,
-        () = signals.stop() => Ok(ExitCode::SUCCESS),
-    };
-    node.stop().await;
-    outcome
+    let outcome = with_node(options, &mut signals, async |node| serve(node, play).await).await?;
+    // Bytes that were cut short must not look like a whole film to whoever reads them.
+    let cut_short = if play.stdout { ExitCode::from(130) } else { ExitCode::SUCCESS };
+    Ok(outcome.unwrap_or(cut_short))
 }
 
 /// What is played: a verified resource, or a plain file.
@@ -49,7 +46,11 @@ async fn serve(node: &mut Node, play: &Play) -> anyhow::Result<ExitCode> {
             Film::Plain(file) => Reader::plain(Arc::clone(file)),
         };
         node.local(None).await?;
-        return push(&reader).await;
+        // What keeps it waiting is told meanwhile.
+        return tokio::select! {
+            pushed = push(&reader) => pushed,
+            followed = follow(&film) => followed.map(|()| ExitCode::FAILURE),
+        };
     }
     let address = match &film {
         Film::Verified(transfer) => {
@@ -61,7 +62,7 @@ async fn serve(node: &mut Node, play: &Play) -> anyhow::Result<ExitCode> {
             local.url_of_plain(file)
         }
     };
-    println!("{address}");
+    said!("{address}");
     let Some(player) = &play.player else {
         follow(&film).await?;
         return Ok(ExitCode::SUCCESS);

@@ -17,21 +17,29 @@ use nearcast_protocol::Multiaddr;
 
 use crate::{
     cli::{Hash, Options, Share},
-    node::Node,
+    node::{Node, with_node},
     shown::Shown,
 };
 
 pub async fn share(options: &Options, share: &Share) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
-    let mut node = Node::start(options).await?;
     let cancelled = Arc::new(AtomicBool::new(false));
-    let outcome = tokio::select! {
-        outcome = serve(&mut node, &share.files, &cancelled) => outcome,
-        () = signals.stop() => Ok(ExitCode::SUCCESS),
-    };
-    cancelled.store(true, Ordering::Relaxed);
-    node.stop().await;
-    outcome
+    let raised = Raised(Arc::clone(&cancelled));
+    let shared = with_node(options, &mut signals, async |node| {
+        // Raised when the user ends it, so that a hash under way doesn't hold up the end.
+        let _raised = raised;
+        serve(node, &share.files, &cancelled).await
+    });
+    Ok(shared.await?.unwrap_or(ExitCode::SUCCESS))
+}
+
+/// Raises a flag when it is dropped.
+struct Raised(Arc<AtomicBool>);
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 async fn serve(node: &mut Node, files: &[PathBuf], cancelled: &Arc<AtomicBool>) -> anyhow::Result<ExitCode> {
@@ -39,7 +47,7 @@ async fn serve(node: &mut Node, files: &[PathBuf], cancelled: &Arc<AtomicBool>) 
     let mut failed = 0;
     for file in files {
         match share_one(node, file, cancelled).await {
-            Ok(link) => println!("{link}"),
+            Ok(link) => said!("{link}"),
             // One bad file must not keep the others from being shared.
             Err(error) => {
                 eprintln!("nearcast: {error:#}");
@@ -118,7 +126,7 @@ pub async fn hash(hash: &Hash) -> anyhow::Result<ExitCode> {
             () = signals.stop() => return Ok(ExitCode::from(130)),
         };
         shown.done();
-        println!("{id}  {size}  {name}");
+        said!("{id}  {size}  {name}");
     }
     Ok(ExitCode::SUCCESS)
 }
