@@ -22,6 +22,8 @@ static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
 pub(crate) struct Gate {
     media: Arc<dyn Media>,
     shut: Mutex<Shut>,
+    begun: AtomicU64,
+    finished: AtomicU64,
 }
 
 #[derive(Default)]
@@ -32,7 +34,21 @@ struct Shut {
 
 impl Gate {
     fn new(media: Arc<dyn Media>) -> Self {
-        Self { media, shut: Mutex::default() }
+        Self { media, shut: Mutex::default(), begun: AtomicU64::new(0), finished: AtomicU64::new(0) }
+    }
+
+    /// Lets `read` read, and counts it.
+    pub(crate) fn count<T>(&self, read: impl FnOnce(&dyn Media) -> T) -> T {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        let result = read(self.media.as_ref());
+        self.finished.fetch_add(1, Ordering::Relaxed);
+        result
+    }
+
+    /// How many reads there were; `None` while there is one.
+    pub(crate) fn reads(&self) -> Option<u64> {
+        let finished = self.finished.load(Ordering::Relaxed);
+        (self.begun.load(Ordering::Relaxed) == finished).then_some(finished)
     }
 
     pub(crate) fn media(&self) -> &Arc<dyn Media> {

@@ -189,6 +189,7 @@ impl Run {
                     seek.landed_s = Some(at.as_secs_f64());
                 }
             }
+            PlayerEvent::TrackUnplayable(error) => self.figures.error = Some(error.to_string()),
             PlayerEvent::Duration(duration) => self.figures.duration_ms = Some(ms(*duration)),
             _ => {}
         }

@@ -9,29 +9,36 @@ use std::{
 };
 
 use gstreamer::{
-    Bus, ClockTime, Element, Message, MessageView, SeekFlags, SeekType, State, StateChangeSuccess, message,
-    prelude::*,
+    Bus, Caps, ClockTime, Element, Message, MessageView, SeekFlags, SeekType, State, StateChangeSuccess,
+    message, prelude::*,
 };
 
 use super::{
     Shared,
-    error::{Cause, Missing, PlaybackError, explain},
+    error::{Cause, Missing, PlaybackError, explain, is_lost, missing_error},
     event::{PlayerEvent, Track, TrackKind},
     flow::{Flow, Step},
-    pipeline::{Queue, Wake},
+    head,
+    pipeline::{Inside, Wake},
     sinks::{Sinks, Watch},
     tracks::tracks,
     wishes::{Seek, SeekMode, Wishes},
 };
-use crate::gate::Address;
+use crate::{MediaError, gate::Address};
 
 /// How often a running film is looked at: whether a sink has run dry has no event of its own. Two pictures
 /// of a 24 fps film are 83 ms.
 const LOOK: ClockTime = ClockTime::from_mseconds(50);
 
+/// After this long a pipeline that isn't open, and neither reads nor says anything, is stuck. GStreamer 1.22 drops
+/// an error that a demuxer posts while it is being plugged in, so there is no event to wait for. Long enough for
+/// a slow machine to load a decoder and decode one picture.
+const STUCK: Duration = Duration::from_secs(10);
+
 /// What the next picture belongs to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Awaited {
+    Nothing,
     Open,
     Seek(Seek),
 }
@@ -47,7 +54,7 @@ enum Progress {
 pub(super) struct Engine {
     pipeline: Element,
     bus: Bus,
-    queue: Queue,
+    inside: Inside,
     address: Address,
     video: Arc<Watch>,
     audio: Arc<Watch>,
@@ -66,9 +73,20 @@ pub(super) struct Engine {
     in_flight: bool,
     /// The pipeline is being told of a seek on a thread of its own: some demuxers read meanwhile.
     calling: bool,
+    /// That seek's reads were interrupted, for a newer one.
+    called_off: bool,
+    /// One was called off, and no picture has come since.
+    interrupted: bool,
+    /// That was more than its demuxer could bear.
+    broken: bool,
+    latency_changed: bool,
     has_video: Option<bool>,
     tracks: Vec<Track>,
+    /// What kind of file it is, if its head says so.
+    format: Option<Caps>,
     missing: Vec<Missing>,
+    /// Since when nothing has happened, and how much had been read by then.
+    quiet: (Instant, Option<u64>),
     told_percent: u8,
 }
 
@@ -85,7 +103,7 @@ impl Engine {
     pub(super) fn new(
         pipeline: Element,
         bus: Bus,
-        queue: Queue,
+        inside: Inside,
         address: Address,
         sinks: &Sinks,
         events: SyncSender<PlayerEvent>,
@@ -100,7 +118,7 @@ impl Engine {
         Self {
             pipeline,
             bus,
-            queue,
+            inside,
             address,
             video,
             audio,
@@ -116,9 +134,15 @@ impl Engine {
             next_seek: None,
             in_flight: false,
             calling: false,
+            called_off: false,
+            interrupted: false,
+            broken: false,
+            latency_changed: false,
             has_video: None,
             tracks: Vec::new(),
+            format: None,
             missing: Vec::new(),
+            quiet: (opened, None),
             told_percent: 100,
         }
     }
@@ -144,20 +168,66 @@ impl Engine {
     }
 
     fn watch_over(&mut self) -> End {
-        let mut outcome = self.set_state(State::Paused);
+        let mut outcome = self.look_at_head().and_then(|()| self.set_state(State::Paused));
         loop {
             if let Err(end) = outcome {
                 return end;
             }
             // Asleep unless there is something that no message tells: a sink gone dry, a read gone stuck.
             let look = self.flow.is_running() || self.flow.is_held_unasked() || self.next_seek.is_some();
-            let message = self.bus.timed_pop(if look { Some(LOOK) } else { None });
+            let message = if look {
+                self.bus.timed_pop(LOOK)
+            } else if self.open {
+                self.bus.timed_pop(ClockTime::NONE)
+            } else {
+                self.bus.timed_pop(ClockTime::SECOND)
+            };
+            if !self.open {
+                outcome = self.check_stuck(message.is_some());
+                if outcome.is_err() {
+                    continue;
+                }
+            }
             outcome = message.map_or(Ok(()), |message| self.message(&message)).and_then(|()| self.look());
         }
     }
 
+    fn check_stuck(&mut self, news: bool) -> Outcome {
+        let reads = self.address.gate().reads();
+        if news || reads.is_none() || reads != self.quiet.1 {
+            self.quiet = (Instant::now(), reads);
+            return Ok(());
+        }
+        if self.quiet.0.elapsed() < STUCK {
+            return Ok(());
+        }
+        let cause = Cause::new("the pipeline neither reads nor gives a picture");
+        Err(End::Failed(missing_error(&self.missing).unwrap_or(match self.format {
+            Some(_) => PlaybackError::Damaged(cause),
+            None => PlaybackError::NotMedia(cause),
+        })))
+    }
+
+    fn look_at_head(&mut self) -> Outcome {
+        match head::look(self.address.gate().media().as_ref()) {
+            Ok(Some(format)) => {
+                self.format = Some(format.clone());
+                self.inside.set_format(format);
+            }
+            Ok(None) => tracing::debug!("the film's head doesn't tell what it is"),
+            // Only a stop interrupts it: the pipeline doesn't run yet.
+            Err(MediaError::Interrupted) => return Err(End::Stopped),
+            Err(MediaError::Lost(sentence)) => {
+                let cause = Cause::new("the first bytes of the film can't be read");
+                return Err(End::Failed(PlaybackError::Lost { sentence, cause }));
+            }
+        }
+        Ok(())
+    }
+
     fn message(&mut self, message: &Message) -> Outcome {
         let now = Instant::now();
+        tracing::trace!(?message);
         match message.view() {
             MessageView::Application(application) => match Wake::read(application) {
                 Some(Wake::Wish) => return self.take_wishes(now),
@@ -172,8 +242,10 @@ impl Engine {
                 self.apply(steps)?;
                 self.tell(PlayerEvent::EndOfStream);
             }
-            MessageView::DurationChanged(_) => self.ask_duration(),
-            MessageView::StreamCollection(found) => self.tracks_found(tracks(&found.stream_collection())),
+            MessageView::DurationChanged(_) if !self.calling => self.ask_duration(),
+            MessageView::StreamCollection(found) => {
+                return self.tracks_found(tracks(&found.stream_collection()));
+            }
             MessageView::StreamsSelected(selected) => {
                 let video = selected
                     .streams()
@@ -182,17 +254,28 @@ impl Engine {
             }
             MessageView::Element(_) => {
                 if let Some(missing) = Missing::from_message(message) {
+                    // Without a demuxer there will be no track, and nothing more is said.
+                    if self.format.as_ref().is_some_and(|format| missing.is_for(format)) {
+                        return Err(End::Failed(missing.into_error()));
+                    }
                     self.missing.push(missing);
                 }
             }
             MessageView::Warning(warning) => {
                 tracing::debug!(warning = %warning.error(), debug = ?warning.debug(), "pipeline");
             }
+            // A demuxer that was interrupted amid its search complains, sooner or later.
+            MessageView::Error(error) if self.interrupted && !is_lost(error) => {
+                tracing::debug!(error = %error.error(), "of a seek that was called off");
+                self.broken = true;
+                if !self.calling {
+                    return self.reopen();
+                }
+            }
             MessageView::Error(error) => return Err(self.failed(error)),
             MessageView::Latency(_) => {
-                if let Some(bin) = self.pipeline.downcast_ref::<gstreamer::Bin>() {
-                    let _ = bin.recalculate_latency();
-                }
+                self.latency_changed = true;
+                self.recalculate_latency();
             }
             MessageView::ClockLost(_) if self.flow.is_running() => {
                 self.set_state(State::Paused)?;
@@ -213,15 +296,34 @@ impl Engine {
                 .current_running_time()
                 .is_some_and(|time| self.video.is_dry(time) || self.audio.is_dry(time));
             if dry {
-                let waiting = self.address.gate().media().waiting().is_some();
-                let steps = self.flow.dry(now, waiting);
+                let short = self.is_short(Duration::ZERO);
+                let steps = self.flow.dry(now, short);
                 self.apply(steps)?;
             }
-        } else if self.flow.is_held_unasked() && self.address.gate().media().waiting().is_none() {
+        } else if self.flow.is_held_unasked() && !self.is_short(self.flow.cushion()) {
             let steps = self.flow.flowing(now);
             self.apply(steps)?;
         }
         self.next_seek(now)
+    }
+
+    /// Not while a demuxer seeks: whatever goes through the pipeline then waits for it, and so would this
+    /// thread, which is the one that can call it off.
+    fn recalculate_latency(&mut self) {
+        if !self.calling
+            && std::mem::take(&mut self.latency_changed)
+            && let Some(bin) = self.pipeline.downcast_ref::<gstreamer::Bin>()
+            && let Err(error) = bin.recalculate_latency()
+        {
+            tracing::debug!(%error, "the pipeline's latency");
+        }
+    }
+
+    /// Whether a track has no more than `level` left in the queue while a read is blocked. The queue itself
+    /// tells that it is low only when *all* its tracks are.
+    fn is_short(&self, level: Duration) -> bool {
+        self.address.gate().media().waiting().is_some()
+            && self.inside.lowest_level().is_some_and(|held| held <= level)
     }
 
     fn take_wishes(&mut self, now: Instant) -> Outcome {
@@ -231,9 +333,12 @@ impl Engine {
         }
         if let Some(rate) = rate.filter(|rate| *rate != self.rate) {
             self.rate = rate;
-            let to = self.next_seek.map(|seek| seek.to).or_else(|| self.position());
             // A pipeline changes its speed with a seek; to where it is, if nowhere else is wanted.
-            if let Some(to) = to {
+            let target = self.shared.view().target;
+            if let Some(to) =
+                target.or_else(|| self.pipeline.query_position::<ClockTime>().map(Duration::from))
+            {
+                self.shared.view().target = Some(to);
                 self.next_seek.get_or_insert(Seek { to, mode: SeekMode::Accurate, asked: now, told: false });
             }
         }
@@ -260,6 +365,7 @@ impl Engine {
         if self.calling {
             // The demuxer reads while it seeks, and what it reads isn't there: it is called off.
             if stuck {
+                (self.called_off, self.interrupted) = (true, true);
                 self.address.gate().shut_by_player(true);
             }
             return Ok(());
@@ -269,6 +375,7 @@ impl Engine {
             return Ok(());
         }
         let Some(seek) = self.next_seek.take() else { return Ok(()) };
+        tracing::debug!(?seek, "seeks");
         let steps = self.flow.seeking(now);
         self.apply(steps)?;
         self.shared.view().ended = false;
@@ -296,6 +403,18 @@ impl Engine {
     fn seek_returned(&mut self, now: Instant, accepted: bool) -> Outcome {
         self.calling = false;
         self.address.gate().shut_by_player(false);
+        self.recalculate_latency();
+        if std::mem::take(&mut self.called_off) {
+            // Whoever was reading has given up, so this seek never comes to a picture; the newer one will.
+            self.in_flight = false;
+            self.broken |= !accepted;
+            if !self.broken {
+                return Ok(());
+            }
+        }
+        if self.broken {
+            return self.reopen();
+        }
         let Awaited::Seek(seek) = self.awaited else { return Ok(()) };
         if !accepted && self.next_seek.is_none() {
             self.video.expect_nothing();
@@ -311,13 +430,30 @@ impl Engine {
         Ok(())
     }
 
+    /// Begins anew, for the seek that waits: a demuxer that was interrupted amid its search counts as failed,
+    /// and the pipeline takes nothing more from it.
+    fn reopen(&mut self) -> Outcome {
+        if let Awaited::Seek(seek) = self.awaited {
+            self.next_seek.get_or_insert(seek);
+        }
+        self.awaited = Awaited::Nothing;
+        (self.open, self.in_flight, self.broken, self.interrupted) = (false, false, false, false);
+        self.set_state(State::Ready)?;
+        // All that complained is gone, and its complaints with it.
+        while self.bus.pop_filtered(&[gstreamer::MessageType::Error]).is_some() {}
+        self.set_state(State::Paused)
+    }
+
     fn prerolled(&mut self, now: Instant) -> Outcome {
         // Until the call returns nobody knows whether this is of before the seek.
         if self.calling {
             return Ok(());
         }
-        self.open = true;
+        if !std::mem::replace(&mut self.open, true) {
+            self.tell_unplayable();
+        }
         self.in_flight = false;
+        self.interrupted = false;
         self.landed();
         self.ask_duration();
         self.tell_arrivals();
@@ -339,11 +475,12 @@ impl Engine {
 
     fn apply(&mut self, steps: Vec<Step>) -> Outcome {
         for step in steps {
+            tracing::debug!(?step);
             match step {
                 Step::Run(true) => self.set_state(State::Playing)?,
                 Step::Run(false) => self.set_state(State::Paused)?,
                 Step::Stalled => {
-                    self.queue.set_cushion(self.flow.cushion());
+                    self.inside.set_cushion(self.flow.cushion());
                     self.told_percent = 0;
                     self.tell(PlayerEvent::Stalled);
                 }
@@ -371,7 +508,7 @@ impl Engine {
         while let Some(message) = self.bus.pop_filtered(&[gstreamer::MessageType::Element]) {
             self.missing.extend(Missing::from_message(&message));
         }
-        End::Failed(explain(error, &self.missing, self.open))
+        End::Failed(explain(error, &self.missing, self.progress != Progress::Nothing))
     }
 
     /// Tells of first pictures and first runs, with the times at which they were.
@@ -379,6 +516,7 @@ impl Engine {
         let watch = if self.has_video == Some(false) { &self.audio } else { &self.video };
         let (first, runs) = (watch.first(), watch.runs());
         let since = match self.awaited {
+            Awaited::Nothing => return,
             Awaited::Open => self.opened,
             Awaited::Seek(seek) => seek.asked,
         };
@@ -392,7 +530,7 @@ impl Engine {
                 Awaited::Seek(seek) if seek.told => {
                     self.tell(PlayerEvent::SeekPicture { since_seek: waited, at: first.at });
                 }
-                Awaited::Seek(_) => {}
+                Awaited::Seek(_) | Awaited::Nothing => {}
             }
         }
         if self.progress == Progress::Picture
@@ -405,7 +543,25 @@ impl Engine {
         }
     }
 
-    fn tracks_found(&mut self, found: Vec<Track>) {
+    /// What is missing, if the film plays all the same. Told once by each element that misses it.
+    fn tell_unplayable(&mut self) {
+        let mut told: Vec<PlaybackError> = Vec::new();
+        for error in self.missing.iter().cloned().filter_map(Missing::into_track_error) {
+            if told.iter().all(|earlier| earlier.to_string() != error.to_string()) {
+                told.push(error);
+            }
+        }
+        for error in told {
+            self.tell(PlayerEvent::TrackUnplayable(error));
+        }
+    }
+
+    fn tracks_found(&mut self, found: Vec<Track>) -> Outcome {
+        if found.is_empty() && !self.open {
+            if let Some(error) = missing_error(&self.missing) {
+                return Err(End::Failed(error));
+            }
+        }
         if !found.is_empty() && found != self.tracks {
             if self.has_video.is_none() {
                 self.has_video = Some(found.iter().any(|track| track.kind == TrackKind::Video));
@@ -413,6 +569,7 @@ impl Engine {
             self.tracks.clone_from(&found);
             self.tell(PlayerEvent::Tracks(found));
         }
+        Ok(())
     }
 
     fn ask_duration(&mut self) {
@@ -424,10 +581,6 @@ impl Engine {
         let bits = u128::from(media.size()) * 8 * 1_000_000_000 / duration.as_nanos();
         media.set_bit_rate(u64::try_from(bits).unwrap_or(u64::MAX));
         self.tell(PlayerEvent::Duration(duration));
-    }
-
-    fn position(&self) -> Option<Duration> {
-        self.pipeline.query_position::<ClockTime>().map(Duration::from)
     }
 
     /// No seek is under way: the pipeline's own position counts again.

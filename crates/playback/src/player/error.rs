@@ -1,6 +1,6 @@
 //! Why a film can't be played, in words for the person in front of it.
 
-use gstreamer::{CoreError, MessageRef, ResourceError, StreamError, message, prelude::*};
+use gstreamer::{CapsRef, CoreError, MessageRef, ResourceError, StreamError, message, prelude::*};
 use gstreamer_pbutils::MissingPluginMessage;
 
 /// Why a film can't be played, or not on.
@@ -56,8 +56,8 @@ impl Cause {
 pub(super) struct Missing {
     description: String,
     cause: Cause,
-    /// Whether it would decode a track or open a container, rather than a document or a picture.
-    film: bool,
+    /// What it would have taken, such as `video/x-h264`.
+    media_type: String,
 }
 
 impl Missing {
@@ -71,13 +71,27 @@ impl Missing {
             .and_then(|structure| structure.get::<gstreamer::Caps>("detail").ok())
             .and_then(|caps| Some(caps.structure(0)?.name().to_string()))
             .unwrap_or_default();
-        let film = media_type.starts_with("video/") || media_type.starts_with("audio/");
-        Some(Self { description: codec, cause: Cause::new(missing.installer_detail()), film })
+        Some(Self { description: codec, cause: Cause::new(missing.installer_detail()), media_type })
+    }
+
+    /// Whether it would decode a track or open a film, rather than a document.
+    fn is_of_a_film(&self) -> bool {
+        self.media_type.starts_with("video/") || self.media_type.starts_with("audio/")
+    }
+
+    /// Whether it would take files of this format.
+    pub(super) fn is_for(&self, format: &CapsRef) -> bool {
+        format.structure(0).is_some_and(|structure| structure.name().as_str() == self.media_type)
+    }
+
+    /// What to say of a film that plays without it, if anything.
+    pub(super) fn into_track_error(self) -> Option<PlaybackError> {
+        self.is_of_a_film().then(|| self.into_error())
     }
 
     /// As an error of its own.
     pub(super) fn into_error(self) -> PlaybackError {
-        if self.film {
+        if self.is_of_a_film() {
             PlaybackError::MissingDecoder { codec: self.description, cause: self.cause }
         } else {
             PlaybackError::NotMedia(self.cause)
@@ -85,8 +99,20 @@ impl Missing {
     }
 }
 
-/// What an error message of the pipeline means. `missing` is what was found missing before.
-pub(super) fn explain(error: &message::Error, missing: &[Missing], previewed: bool) -> PlaybackError {
+/// What is missing most, if anything is: what a film needs counts before anything else.
+pub(super) fn missing_error(missing: &[Missing]) -> Option<PlaybackError> {
+    let missing = missing.iter().find(|missing| missing.is_of_a_film()).or(missing.first())?;
+    Some(missing.clone().into_error())
+}
+
+/// Whether an error message says that data can never come.
+pub(super) fn is_lost(error: &message::Error) -> bool {
+    error.src().is_some_and(|src| src.is::<crate::source::NearcastSrc>())
+}
+
+/// What an error message of the pipeline means. `missing` is what was found missing before,
+/// `shown` says whether there was a picture.
+pub(super) fn explain(error: &message::Error, missing: &[Missing], shown: bool) -> PlaybackError {
     let reason = error.error();
     let origin = error.src().map(|src| src.path_string().to_string()).unwrap_or_default();
     let debug = error.debug().map(|debug| debug.to_string()).unwrap_or_default();
@@ -95,14 +121,14 @@ pub(super) fn explain(error: &message::Error, missing: &[Missing], previewed: bo
         error.src().and_then(|src| src.downcast_ref::<gstreamer::Element>()).is_some_and(|element| {
             element.element_flags().contains(gstreamer::ElementFlags::SINK) && !element.is::<gstreamer::Bin>()
         });
-    if error.src().is_some_and(|src| src.is::<crate::source::NearcastSrc>()) {
+    if is_lost(error) {
         return PlaybackError::Lost { sentence: reason.message().to_owned(), cause };
     }
     if from_sink {
         return PlaybackError::Output(cause);
     }
-    if let Some(missing) = missing.iter().find(|missing| missing.film).or(missing.first()) {
-        return missing.clone().into_error();
+    if let Some(error) = missing_error(missing).filter(|_| !shown) {
+        return error;
     }
     if reason.matches(CoreError::MissingPlugin) {
         return PlaybackError::Incomplete(cause);
@@ -113,7 +139,7 @@ pub(super) fn explain(error: &message::Error, missing: &[Missing], previewed: bo
     if reason.matches(ResourceError::OpenRead) || reason.matches(ResourceError::Busy) {
         return PlaybackError::Output(cause);
     }
-    if !previewed && (reason.matches(StreamError::TypeNotFound) || reason.matches(StreamError::WrongType)) {
+    if !shown && (reason.matches(StreamError::TypeNotFound) || reason.matches(StreamError::WrongType)) {
         return PlaybackError::NotMedia(cause);
     }
     PlaybackError::Damaged(cause)

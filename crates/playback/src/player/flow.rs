@@ -106,9 +106,9 @@ impl Flow {
         self.settle(now)
     }
 
-    /// A sink has run out of what it should show now; `waiting` says whether a read is blocked.
-    pub(super) fn dry(&mut self, now: Instant, waiting: bool) -> Vec<Step> {
-        if !self.running || self.ended || !(self.low || waiting) {
+    /// A sink has run out of what it should show now; `short` says whether that is for want of data.
+    pub(super) fn dry(&mut self, now: Instant, short: bool) -> Vec<Step> {
+        if !self.running || self.ended || !(self.low || short) {
             return Vec::new();
         }
         self.held = true;
@@ -119,7 +119,7 @@ impl Flow {
         steps
     }
 
-    /// Nothing is being waited for any more although the queue never said that it was low.
+    /// There is enough again although the queue never said that it was low.
     pub(super) fn flowing(&mut self, now: Instant) -> Vec<Step> {
         if !self.low {
             self.held = false;

@@ -13,6 +13,7 @@ mod engine;
 mod error;
 mod event;
 mod flow;
+mod head;
 mod pipeline;
 mod sinks;
 mod tracks;
@@ -111,7 +112,7 @@ impl Player {
         crate::init()?;
         let address = Address::enter(media);
         let gate = Arc::clone(address.gate());
-        let (pipeline, queue) = pipeline::build(&address, &sinks)?;
+        let (pipeline, inside) = pipeline::build(&address, &sinks)?;
         let bus =
             pipeline.bus().ok_or_else(|| PlaybackError::Incomplete(Cause::new("the pipeline has no bus")))?;
         let shared = Arc::new(Shared::default());
@@ -119,7 +120,7 @@ impl Player {
         let engine = Engine::new(
             pipeline.clone(),
             bus.clone(),
-            queue,
+            inside,
             address,
             &sinks,
             events,

@@ -1,11 +1,11 @@
 //! The pipeline: playbin3, tuned for a film that is still arriving.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use gstreamer::{Bus, Element, ElementFactory, Message, Structure, glib, message, prelude::*};
+use gstreamer::{Bus, Caps, Element, ElementFactory, Message, Pad, Structure, glib, message, prelude::*};
 
 use super::{
     error::{Cause, PlaybackError},
@@ -14,22 +14,70 @@ use super::{
 };
 use crate::gate::Address;
 
-/// The queue behind the demuxer, once the pipeline has made it. It tells how full it is.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Queue(Arc<Mutex<Option<glib::WeakRef<Element>>>>);
+/// What there is inside the pipeline to be tuned; the pipeline makes these elements as it goes.
+#[derive(Debug, Clone)]
+pub(super) struct Inside(Arc<Mutex<Tuned>>);
 
-impl Queue {
-    fn found(&self, element: &Element) {
-        set_cushion(element, FIRST_CUSHION);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(element.downgrade());
+#[derive(Debug)]
+struct Tuned {
+    uri: String,
+    format: Option<Caps>,
+    cushion: Duration,
+    /// The queue behind the demuxer, which tells how full it is.
+    queue: Option<glib::WeakRef<Element>>,
+}
+
+impl Inside {
+    fn lock(&self) -> MutexGuard<'_, Tuned> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says how much film it must hold to count as full.
+    /// Says what kind of file it is, before the pipeline would guess.
+    pub(super) fn set_format(&self, format: Caps) {
+        self.lock().format = Some(format);
+    }
+
+    /// Says how much film the queue must hold to count as full.
     pub(super) fn set_cushion(&self, cushion: Duration) {
-        let queue =
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(|weak| weak.upgrade());
+        let queue = {
+            let mut tuned = self.lock();
+            tuned.cushion = cushion;
+            tuned.queue.as_ref().and_then(glib::WeakRef::upgrade)
+        };
         if let Some(queue) = queue {
             set_cushion(&queue, cushion);
+        }
+    }
+
+    /// How much film the queue holds of the track of which it holds least. Subtitles don't count: there is
+    /// hardly ever any.
+    pub(super) fn lowest_level(&self) -> Option<Duration> {
+        let queue = self.lock().queue.as_ref().and_then(glib::WeakRef::upgrade)?;
+        let level = |pad: &Pad| Duration::from_nanos(pad.property("current-level-time"));
+        queue.sink_pads().iter().filter(|pad| is_picture_or_sound(pad)).map(level).min()
+    }
+
+    /// A new element has been put somewhere into the pipeline.
+    fn added(&self, element: &Element) {
+        match factory(element).as_deref() {
+            // There is another one between parsers and decoders, which says nothing about the line.
+            Some("multiqueue")
+                if parent(element).and_then(|bin| factory(&bin)).as_deref() == Some("urisourcebin") =>
+            {
+                let cushion = {
+                    let mut tuned = self.lock();
+                    tuned.queue = Some(element.downgrade());
+                    tuned.cushion
+                };
+                set_cushion(element, cushion);
+            }
+            Some("typefind") if source_uri(element).is_some_and(|uri| uri == self.lock().uri) => {
+                let format = self.lock().format.clone();
+                if let Some(format) = format {
+                    element.set_property("force-caps", format);
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -38,9 +86,39 @@ fn set_cushion(queue: &Element, cushion: Duration) {
     queue.set_property("high-watermark", cushion.as_secs_f64() / QUEUE.as_secs_f64());
 }
 
+fn is_picture_or_sound(pad: &Pad) -> bool {
+    pad.current_caps().is_some_and(|caps| {
+        caps.structure(0).is_some_and(|structure| {
+            structure.name().starts_with("video/") || structure.name().starts_with("audio/")
+        })
+    })
+}
+
+fn factory(element: &Element) -> Option<String> {
+    Some(element.factory()?.name().to_string())
+}
+
+fn parent(element: &Element) -> Option<Element> {
+    element.parent()?.downcast().ok()
+}
+
+/// What the part of the pipeline reads in which `element` is: a subtitle file has one of its own.
+fn source_uri(element: &Element) -> Option<String> {
+    let mut element = element.clone();
+    while factory(&element).as_deref() != Some("urisourcebin") {
+        element = parent(&element)?;
+    }
+    element.property("uri")
+}
+
 /// Makes the pipeline for `address`; nothing in it runs yet.
-pub(super) fn build(address: &Address, sinks: &Sinks) -> Result<(Element, Queue), PlaybackError> {
-    let queue = Queue::default();
+pub(super) fn build(address: &Address, sinks: &Sinks) -> Result<(Element, Inside), PlaybackError> {
+    let inside = Inside(Arc::new(Mutex::new(Tuned {
+        uri: address.uri().into(),
+        format: None,
+        cushion: FIRST_CUSHION,
+        queue: None,
+    })));
     let pipeline = ElementFactory::make("playbin3")
         .property("uri", address.uri())
         .property("video-sink", &sinks.video)
@@ -51,18 +129,12 @@ pub(super) fn build(address: &Address, sinks: &Sinks) -> Result<(Element, Queue)
         .property_from_str("flags", "video+audio+text+soft-volume+deinterlace+buffering")
         .build()
         .map_err(|error| PlaybackError::Incomplete(Cause::new(error)))?;
-    let found = queue.clone();
+    let watcher = inside.clone();
     pipeline.connect("deep-element-added", false, move |values| {
-        let element = values.get(2)?.get::<Element>().ok()?;
-        let parent = element.parent()?.downcast::<Element>().ok()?;
-        let is = |element: &Element, name| element.factory().is_some_and(|factory| factory.name() == name);
-        // There is another one between parsers and decoders, which says nothing about the line.
-        if is(&element, "multiqueue") && is(&parent, "urisourcebin") {
-            found.found(&element);
-        }
+        watcher.added(&values.get(2)?.get::<Element>().ok()?);
         None
     });
-    Ok((pipeline, queue))
+    Ok((pipeline, inside))
 }
 
 /// What wakes the player's thread up, through the bus on which it sleeps.

@@ -104,7 +104,7 @@ impl BaseSrcImpl for NearcastSrc {
         let read = {
             let mut map = buffer.map_writable().map_err(|_| FlowError::Error)?;
             let length = (length as usize).min(map.len());
-            lock(&self.cache).read(gate.media().as_ref(), offset, &mut map[..length])
+            gate.count(|media| lock(&self.cache).read(media, offset, &mut map[..length]))
         };
         match read {
             Ok(0) => Err(FlowError::Eos),
@@ -117,7 +117,7 @@ impl BaseSrcImpl for NearcastSrc {
             }
             Err(MediaError::Interrupted) => Err(FlowError::Flushing),
             Err(MediaError::Lost(sentence)) => {
-                gstreamer::element_imp_error!(self, gstreamer::ResourceError::Read, ["{sentence}"]);
+                gstreamer::element_imp_error!(self, gstreamer::ResourceError::Read, ("{sentence}"));
                 Err(FlowError::Error)
             }
         }

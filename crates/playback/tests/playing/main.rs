@@ -2,6 +2,9 @@
 //!
 //! Nothing here asserts how fast anything is; the limits in [`watching`] only end a test that hangs.
 
+// What a test can't do without ends it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod clips;
 mod formats;
 mod slow;

@@ -33,7 +33,8 @@ fn unheld(clip: Clip) -> (Arc<SlowMedia>, Viewer) {
 
 #[test]
 fn a_stall_is_told_once_and_ends_when_the_data_come() {
-    for clip in [Clip::Mp4IndexFirst, Clip::Mkv, Clip::Webm, Clip::Ts, Clip::Ogg, Clip::Flac] {
+    for clip in [Clip::Mp4IndexFirst, Clip::Mkv, Clip::Webm, Clip::Ts, Clip::Ogg] {
+        println!("{clip:?}");
         let (media, mut viewer) = with_a_hole(clip);
         viewer.player.play();
         viewer.runs();
@@ -79,6 +80,7 @@ fn the_wait_for_the_first_picture_is_no_stall() {
 #[test]
 fn a_seek_gets_through_a_blocked_read_and_is_no_stall() {
     for clip in [Clip::Mp4IndexFirst, Clip::Mp4IndexLast, Clip::Mkv, Clip::Webm] {
+        println!("{clip:?}");
         let (media, mut viewer) = with_a_hole(clip);
         viewer.player.play();
         viewer.runs();
@@ -112,6 +114,7 @@ fn an_interrupted_read_is_taken_up_again() {
 fn a_demuxer_that_searches_where_nothing_is_can_be_called_off() {
     // Without cues a seek reads its way through the file, on the thread that seeks.
     for clip in [Clip::MkvWithoutCues, Clip::Ogg, Clip::Ts] {
+        println!("{clip:?}");
         let (media, mut viewer) = with_a_hole(clip);
         viewer.player.play();
         viewer.runs();
@@ -126,6 +129,7 @@ fn a_demuxer_that_searches_where_nothing_is_can_be_called_off() {
 #[test]
 fn a_player_closes_while_a_read_is_blocked() {
     for clip in [Clip::Mp4IndexLast, Clip::Mkv, Clip::Ogg, Clip::Ts, Clip::Mp3] {
+        println!("{clip:?}");
         let (media, mut viewer) = unheld(clip);
         viewer.player.play();
         media.wait_until_blocked();
@@ -159,6 +163,8 @@ fn a_pause_is_no_stall_even_with_nothing_left() {
     let (media, mut viewer) = with_a_hole(Clip::Mkv);
     viewer.player.play();
     viewer.runs();
+    // Near enough to the hole that the queue, which fills up during the pause, reaches it.
+    viewer.wait_beyond(1.6);
     viewer.player.pause();
     media.wait_until_blocked();
     media.release();

@@ -34,6 +34,7 @@ fn a_seek_before_the_film_is_open_is_kept_for_then() {
 #[test]
 fn of_many_seeks_the_last_one_counts() {
     for clip in [Clip::Mp4IndexFirst, Clip::Mkv, Clip::Ts] {
+        println!("{clip:?}");
         let mut viewer = Viewer::of(clip);
         viewer.player.play();
         viewer.runs();
@@ -71,9 +72,9 @@ fn the_speed_changes_and_the_media_are_told() {
     viewer.player.play();
     viewer.runs();
     assert_eq!(media.rate(), Some(1.0));
-    // 8 s of film, give or take what the sound is longer.
+    // The film is 8 s long, about, and a byte has 8 bits.
     let bit_rate = media.bit_rate().expect("told once the duration is known");
-    assert!((size..size * 12 / 10).contains(&bit_rate), "{bit_rate} bit/s of {size} bytes");
+    assert!((size * 9 / 10..size * 11 / 10).contains(&bit_rate), "{bit_rate} bit/s of {size} bytes");
     viewer.player.set_rate(4.0);
     assert_eq!(viewer.player.rate(), 4.0);
     viewer.end();

@@ -24,6 +24,11 @@ pub struct Viewer {
 
 impl Viewer {
     pub fn open(media: Arc<dyn Media>) -> Self {
+        // RUST_LOG=trace shows what the pipeline said.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
         let (player, events) = Player::open(media, Sinks::headless().unwrap()).unwrap();
         Self { player, events, stalls: 0 }
     }

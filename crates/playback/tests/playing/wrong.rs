@@ -29,6 +29,7 @@ fn what_is_no_film_is_called_so() {
         ("a.zip", zip),
         ("empty.mkv", vec![]),
     ] {
+        println!("{name}");
         let error = open(name, bytes).error();
         assert_eq!(error, "this file is not a video, or its format isn't known", "{name}");
     }
