@@ -116,3 +116,33 @@ fn sample(members: &IndexSet<Slot>, without: Option<Slot>, amount: usize, rng: &
     let drawn = places.into_iter().filter_map(|place| members.get_index(place)).copied();
     drawn.filter(|slot| Some(*slot) != without).take(amount).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use nearcast_protocol::Group;
+    use rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    #[test]
+    fn as_many_are_drawn_from_outside_as_there_are_up_to_the_amount() {
+        let mut holders = Holders::default();
+        let mut dice = StdRng::seed_from_u64(1);
+        let home = |group| Home::Group(Group(group));
+        for slot in 0..60 {
+            let group = if slot < 40 { 1 } else { 2 + u32::from(slot % 2 == 0) };
+            holders.add(slot, home(group), Role::Terminal, false);
+        }
+        for (amount, without, expected) in [(5, None, 5), (20, None, 20), (30, None, 20), (30, Some(50), 19)]
+        {
+            for _ in 0..50 {
+                let mut drawn = holders.sample_outside(home(1), without, amount, &mut dice);
+                assert_eq!(drawn.len(), expected, "{amount} without {without:?}");
+                assert!(drawn.iter().all(|slot| *slot >= 40 && Some(*slot) != without));
+                drawn.sort_unstable();
+                drawn.dedup();
+                assert_eq!(drawn.len(), expected);
+            }
+        }
+    }
+}

@@ -128,6 +128,32 @@ fn the_nearest_fill_up_first() {
 }
 
 #[test]
+fn within_a_region_the_nearest_is_the_longest_common_prefix() {
+    let mut world = World::new(Rules { low: 1, high: 2, top_up: TopUp::Nearest, ..Rules::default() });
+    for n in 0..20 {
+        world.join(&format!("10.2.128.{n}"), Role::Terminal, 1000);
+    }
+    let near = [world.join("10.2.3.1", Role::Terminal, 1000), world.join("10.2.6.255", Role::Terminal, 1000)];
+    world.table = GroupTable::parse("10.2.0.0/16,2\n10.2.0.0/23,4\n").unwrap();
+    world.swarm.regroup(&world.table);
+    let list = world.find(NOW, PeerId::random(), "10.2.1.129");
+    let listed: Vec<_> = list.peers.iter().map(|peer| peer.peer()).collect();
+    assert_eq!(listed, near, "nearest first");
+}
+
+#[test]
+fn a_lease_holds_exactly_as_long_as_was_told() {
+    let mut world = World::new(Rules::default());
+    let caller = world.caller(PeerId::random(), "10.1.0.1");
+    let new = registration(Role::Terminal, 1000);
+    let lease = world.swarm.register(NOW, &caller, &new, &mut world.dice).unwrap();
+    let ends = NOW + Duration::from_millis(lease.lease_ms.into());
+    let before = ends - Duration::from_millis(1);
+    assert_eq!(world.find(before, PeerId::random(), "10.1.0.9").peers.len(), 1);
+    assert_eq!(world.find(ends, PeerId::random(), "10.1.0.9").peers.len(), 0);
+}
+
+#[test]
 fn the_best_source_is_the_likeliest() {
     let mut world = World::new(Rules { low: 1, high: 1, top_up: TopUp::Best, ..Rules::default() });
     let mut strong = registration(Role::Terminal, 1000);
