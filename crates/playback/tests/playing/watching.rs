@@ -13,7 +13,7 @@ use nearcast_playback::{FileMedia, Media, Player, PlayerEvent, SeekMode, Sinks};
 use super::clips::Clip;
 
 /// After this long a test counts as hung. Nothing takes a fiftieth of it, on a machine that is idle.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A player and what it has told so far.
 pub struct Viewer {
