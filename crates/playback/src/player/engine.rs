@@ -1,6 +1,7 @@
 //! The player's thread: sleeps on the pipeline's bus, does what is wished, tells what happens.
 
 mod findings;
+mod seeking;
 
 use std::{
     sync::{
@@ -10,10 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gstreamer::{
-    Bus, Caps, ClockTime, Element, Message, MessageView, SeekFlags, SeekType, State, StateChangeSuccess,
-    message, prelude::*,
-};
+use gstreamer::{Bus, Caps, ClockTime, Element, Message, MessageView, State, message, prelude::*};
 
 use super::{
     Shared,
@@ -24,7 +22,7 @@ use super::{
     pipeline::{Inside, Wake},
     sinks::{Sinks, Watch},
     tracks::tracks,
-    wishes::{Seek, SeekMode, Wishes},
+    wishes::{Seek, Wishes},
 };
 use crate::{MediaError, gate::Address};
 
@@ -335,14 +333,7 @@ impl Engine {
         }
         if let Some(rate) = rate.filter(|rate| *rate != self.rate) {
             self.rate = rate;
-            // A pipeline changes its speed with a seek; to where it is, if nowhere else is wanted.
-            let target = self.shared.view().target;
-            if let Some(to) =
-                target.or_else(|| self.pipeline.query_position::<ClockTime>().map(Duration::from))
-            {
-                self.shared.view().target = Some(to);
-                self.next_seek.get_or_insert(Seek { to, mode: SeekMode::Accurate, asked: now, told: false });
-            }
+            self.seek_in_place(now);
         }
         if let Some(playing) = playing {
             self.playing = playing;
@@ -356,94 +347,6 @@ impl Engine {
             self.next_seek = seek;
         }
         Ok(())
-    }
-
-    /// Starts the newest seek that is wished, if the pipeline can take it now.
-    fn next_seek(&mut self, now: Instant) -> Outcome {
-        if self.next_seek.is_none() || !self.open {
-            return Ok(());
-        }
-        let stuck = self.address.gate().media().waiting().is_some();
-        if self.calling {
-            // The demuxer reads while it seeks, and what it reads isn't there: it is called off.
-            if stuck {
-                (self.called_off, self.interrupted) = (true, true);
-                self.address.gate().shut_by_player(true);
-            }
-            return Ok(());
-        }
-        // One that still finds its data is let through, or dragging along the film would show nothing.
-        if self.in_flight && !stuck {
-            return Ok(());
-        }
-        let Some(seek) = self.next_seek.take() else { return Ok(()) };
-        tracing::debug!(?seek, "seeks");
-        let steps = self.flow.seeking(now);
-        self.apply(steps)?;
-        self.shared.view().ended = false;
-        self.awaited = Awaited::Seek(seek);
-        self.progress = Progress::Nothing;
-        self.in_flight = true;
-        self.calling = true;
-        self.video.expect_flush();
-        self.audio.expect_flush();
-        let (bus, rate) = (self.bus.clone(), self.rate);
-        let end = self.shared.view().duration.unwrap_or(Duration::MAX);
-        let to = ClockTime::try_from(seek.to.min(end)).unwrap_or(ClockTime::ZERO);
-        let flags = SeekFlags::FLUSH
-            | match seek.mode {
-                SeekMode::Fast => SeekFlags::KEY_UNIT | SeekFlags::SNAP_NEAREST,
-                SeekMode::Accurate => SeekFlags::ACCURATE,
-            };
-        self.pipeline.call_async(move |pipeline| {
-            let sought = pipeline.seek(rate, flags, SeekType::Set, to, SeekType::None, ClockTime::NONE);
-            Wake::SeekReturned(sought.is_ok()).post(&bus);
-        });
-        Ok(())
-    }
-
-    fn seek_returned(&mut self, now: Instant, accepted: bool) -> Outcome {
-        self.calling = false;
-        self.address.gate().shut_by_player(false);
-        self.recalculate_latency();
-        if std::mem::take(&mut self.called_off) {
-            // Whoever was reading has given up, so this seek never comes to a picture; the newer one will.
-            self.in_flight = false;
-            self.broken |= !accepted;
-            if !self.broken {
-                return Ok(());
-            }
-        }
-        if self.broken {
-            return self.reopen();
-        }
-        let Awaited::Seek(seek) = self.awaited else { return Ok(()) };
-        if !accepted && self.next_seek.is_none() {
-            self.video.expect_nothing();
-            self.audio.expect_nothing();
-            if seek.told {
-                self.tell(PlayerEvent::SeekRefused { to: seek.to });
-            }
-        }
-        // The sinks may have their picture before the call returns, or never have lost it.
-        if self.pipeline.state(ClockTime::ZERO).0 == Ok(StateChangeSuccess::Success) {
-            return self.prerolled(now);
-        }
-        Ok(())
-    }
-
-    /// Begins anew, for the seek that waits: a demuxer that was interrupted amid its search counts as failed,
-    /// and the pipeline takes nothing more from it.
-    fn reopen(&mut self) -> Outcome {
-        if let Awaited::Seek(seek) = self.awaited {
-            self.next_seek.get_or_insert(seek);
-        }
-        self.awaited = Awaited::Nothing;
-        (self.open, self.in_flight, self.broken, self.interrupted) = (false, false, false, false);
-        self.set_state(State::Ready)?;
-        // All that complained is gone, and its complaints with it.
-        while self.bus.pop_filtered(&[gstreamer::MessageType::Error]).is_some() {}
-        self.set_state(State::Paused)
     }
 
     fn prerolled(&mut self, now: Instant) -> Outcome {
@@ -542,13 +445,6 @@ impl Engine {
             if !matches!(self.awaited, Awaited::Seek(Seek { told: false, .. })) {
                 self.tell(PlayerEvent::Runs { since: runs.saturating_duration_since(since) });
             }
-        }
-    }
-
-    /// No seek is under way: the pipeline's own position counts again.
-    fn landed(&mut self) {
-        if self.next_seek.is_none() && self.shared.wishes().seek.is_none() {
-            self.shared.view().target = None;
         }
     }
 

@@ -87,6 +87,24 @@ fn the_speed_changes_and_the_media_are_told() {
 }
 
 #[test]
+fn a_change_of_speed_does_not_take_a_seek_back() {
+    let film = Clip::Mp4IndexFirst.bytes();
+    let hole = film.len() * 4 / 10..film.len() * 7 / 10;
+    let media = Arc::new(SlowMedia::new("film.mp4", film, hole));
+    let mut viewer = Viewer::open(media.clone());
+    viewer.player.play();
+    viewer.runs();
+    viewer.player.seek(Duration::from_secs_f64(4.5), SeekMode::Accurate);
+    media.wait_until_blocked();
+    viewer.player.set_rate(2.0);
+    assert_eq!(viewer.player.position(), Some(Duration::from_secs_f64(4.5)));
+    media.release();
+    let landed = viewer.landed();
+    assert!((landed - 4.5).abs() < 0.1, "landed at {landed} s");
+    viewer.end();
+}
+
+#[test]
 fn two_films_at_once_do_not_mix() {
     let (mut one, mut other) = (Viewer::of(Clip::Mkv), Viewer::of(Clip::Mp3));
     one.player.play();

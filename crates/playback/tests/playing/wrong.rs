@@ -1,6 +1,6 @@
 //! Files that are no films, or broken ones.
 
-use std::sync::Arc;
+use std::{process::Command, sync::Arc};
 
 use nearcast_playback::{ProbeError, SeekMode, probe};
 
@@ -52,6 +52,41 @@ fn a_film_that_was_cut_off_later_plays_as_far_as_it_goes() {
     viewer.seek(5.0, SeekMode::Accurate);
     viewer.end();
     assert_eq!(viewer.stalls, 0);
+}
+
+/// What the program says of `clip` on a machine that lacks these decoders. The environment is read when
+/// GStreamer starts, so it takes a process of its own.
+fn measured_without(decoders: &str, clip: Clip) -> (bool, serde_json::Value) {
+    let out = Command::new(env!("CARGO_BIN_EXE_nearcast-player"))
+        .args(["measure", "--json", "--play", "0.2"])
+        .arg(clip.path())
+        .env("GST_PLUGIN_FEATURE_RANK", decoders)
+        .output()
+        .unwrap();
+    (out.status.success(), serde_json::from_slice(&out.stdout).unwrap())
+}
+
+const NO_H264: &str = "avdec_h264:NONE,openh264dec:NONE,vah264dec:NONE,vaapih264dec:NONE,v4l2h264dec:NONE,\
+                       v4l2slh264dec:NONE,nvh264dec:NONE";
+
+#[test]
+fn a_missing_decoder_is_called_by_its_codec() {
+    let nothing = format!("{NO_H264},opusdec:NONE,avdec_opus:NONE");
+    let (success, figures) = measured_without(&nothing, Clip::Mkv);
+    let error = figures["error"].as_str().unwrap();
+    assert!(
+        error.starts_with("a decoder for H.264") && error.ends_with("is missing on this machine"),
+        "{error}"
+    );
+    assert!(!success && figures["runs_ms"].is_null(), "{figures}");
+}
+
+#[test]
+fn what_can_be_decoded_plays_and_what_is_missing_is_told() {
+    let (success, figures) = measured_without(NO_H264, Clip::Mkv);
+    assert!(figures["runs_ms"].is_number(), "the sound plays: {figures}");
+    assert!(figures["error"].as_str().unwrap().starts_with("a decoder for H.264"), "{figures}");
+    assert!(!success);
 }
 
 #[test]
