@@ -282,6 +282,12 @@ impl Controller {
         }
     }
 
+    /// Whether what is held is offered to others and uploaded; on from the start. Off, trackers are told so and
+    /// requests are refused, while fetching goes on.
+    pub fn set_sharing(&self, on: bool) {
+        self.inner.tracking.set_sharing(on);
+    }
+
     /// Tells a tracker which URLs stand for links of this node (R6).
     pub fn claim(&self, tracker: &Multiaddr, claims: Vec<Claim>) {
         self.inner.tracking.claim(tracker, claims);

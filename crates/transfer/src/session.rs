@@ -7,7 +7,10 @@
 use std::{
     collections::HashMap,
     ops::Range,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -21,7 +24,7 @@ use nearcast_protocol::{
 use nearcast_schedule::{Peer, RequestId};
 use tokio::sync::mpsc;
 
-use crate::upload::Uploads;
+use crate::upload::{self, Uploads};
 
 /// The most orders on the way to a session: a window of requests and as many cancels fit.
 const ORDERS: usize = 256;
@@ -105,6 +108,7 @@ pub(crate) async fn run(
     store: Arc<dyn Store>,
     orders: mpsc::Receiver<Order>,
     reports: mpsc::Sender<(Peer, Report)>,
+    sharing: Arc<AtomicBool>,
 ) {
     let pending = Pending::default();
     let (to_sender, from_peer) = mpsc::channel(FROM_PEER);
@@ -117,7 +121,8 @@ pub(crate) async fn run(
         to_sender,
         reports: reports.clone(),
     };
-    let sending = Sending { peer, send, store, pending, orders, from_peer, reports: reports.clone() };
+    let sending =
+        Sending { peer, send, store, pending, orders, from_peer, reports: reports.clone(), sharing };
     let ending = tokio::select! {
         ending = receiving.run() => ending,
         ending = sending.run() => ending,
@@ -238,6 +243,8 @@ struct Sending {
     orders: mpsc::Receiver<Order>,
     from_peer: mpsc::Receiver<Frame>,
     reports: mpsc::Sender<(Peer, Report)>,
+    /// Off while the user wants nothing uploaded.
+    sharing: Arc<AtomicBool>,
 }
 
 impl Sending {
@@ -254,6 +261,9 @@ impl Sending {
                     None => return Ending::Closed,
                 },
                 frame = self.from_peer.recv() => match frame {
+                    Some(Frame::Request(request)) if !self.sharing.load(Ordering::Relaxed) => {
+                        Some(upload::paused(request.id))
+                    }
                     Some(Frame::Request(request)) => uploads.push(Instant::now(), request).err(),
                     Some(Frame::Cancel(id)) => {
                         uploads.cancel(id);

@@ -3,7 +3,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -66,6 +69,8 @@ struct Inner {
     version: String,
     role: Role,
     offers: Mutex<Offers>,
+    /// Off while the user wants nothing uploaded: then nothing is offered either.
+    sharing: Arc<AtomicBool>,
     /// Counts changes; each tracker's task watches it.
     generation: watch::Sender<u64>,
     states: watch::Sender<BTreeMap<Multiaddr, TrackerState>>,
@@ -78,6 +83,7 @@ impl Tracking {
             version,
             role,
             offers: Mutex::default(),
+            sharing: Arc::new(AtomicBool::new(true)),
             generation: watch::Sender::new(0),
             states: watch::Sender::default(),
         };
@@ -107,6 +113,18 @@ impl Tracking {
     /// The resource can't be had from here any more.
     pub fn drop_holding(&self, resource: &ResourceId) {
         if self.inner.with(|offers| offers.held.remove(resource)).is_some() {
+            self.inner.touch();
+        }
+    }
+
+    /// Whether what is held is offered and uploaded.
+    pub fn sharing(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.inner.sharing)
+    }
+
+    /// Offers and uploads what is held, or doesn't.
+    pub fn set_sharing(&self, on: bool) {
+        if self.inner.sharing.swap(on, Ordering::Relaxed) != on {
             self.inner.touch();
         }
     }
@@ -182,6 +200,9 @@ impl Inner {
     }
 
     fn offered_to(&self, tracker: &Multiaddr) -> BTreeMap<ResourceId, Offer> {
+        if !self.sharing.load(Ordering::Relaxed) {
+            return BTreeMap::new();
+        }
         self.with(|offers| {
             let to_it = offers.held.iter().filter(|(_, offer)| offer.trackers.contains(tracker));
             to_it.filter(|(_, offer)| offer.permille > 0).map(|(id, offer)| (*id, offer.clone())).collect()

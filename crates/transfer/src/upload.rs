@@ -88,6 +88,12 @@ async fn encode(store: &Arc<dyn Store>, request: PieceRequest) -> Result<Bytes, 
     Ok(encoded.await.map_err(|_| Reason::NotHeld)??.into())
 }
 
+/// What answers a request while the user wants nothing uploaded.
+pub(crate) fn paused(id: u32) -> Frame {
+    let (reason, retry_after_ms) = (Reason::Paused, 60_000);
+    Frame::Refuse(Refuse { id: Some(id), reason, retry_after_ms, peers: Vec::new() })
+}
+
 fn refusal(id: u32, reason: Reason) -> Frame {
     let retry_after_ms = if reason == Reason::Busy { 1000 } else { 0 };
     Frame::Refuse(Refuse { id: Some(id), reason, retry_after_ms, peers: Vec::new() })

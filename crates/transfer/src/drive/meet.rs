@@ -134,8 +134,9 @@ impl Drive {
         let (id, address) = (stream.peer, stream.remote.clone());
         let store = Arc::clone(&self.parts.shared.store);
         let reports = self.reports.0.clone();
+        let sharing = self.parts.tracking.sharing();
         let task = self.jobs.spawn(async move {
-            session::run(peer, stream, store, orders, reports).await;
+            session::run(peer, stream, store, orders, reports, sharing).await;
             Done::Session
         });
         for frame in first {
