@@ -4,5 +4,24 @@
 //! whole [`screen::Screen`]s back. So everything the desktop app decides is decided here and tested without a
 //! window.
 
+mod atomic;
+mod desktop;
+mod flow;
+pub mod history;
+mod node;
+mod opening;
+pub mod paths;
+mod quota;
 pub mod screen;
 pub mod settings;
+mod state;
+mod stranger;
+mod terminal;
+mod today;
+mod wait;
+mod watching;
+
+pub use desktop::Desktop;
+pub use nearcast_protocol::Multiaddr;
+pub use paths::Paths;
+pub use terminal::{Setup, Terminal};

@@ -32,7 +32,7 @@ mod tracking;
 pub mod transfer;
 mod upload;
 
-pub use nearcast_schedule::Fetch;
+pub use nearcast_schedule::{Fetch, Wait};
 
 pub use controller::{Controller, ControllerError, Keep, Settings};
 pub use progress::{Progress, Stopped};

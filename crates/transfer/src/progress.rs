@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use nearcast_protocol::{Blocks, Group, Multiaddr, tracker::Received};
+use nearcast_schedule::Wait;
 
 /// The state of a transfer at one moment.
 #[derive(Debug, Clone, Default)]
@@ -25,8 +26,8 @@ pub struct Progress {
     pub peers: Peers,
     /// The own network group, as the tracker sees it.
     pub group: Group,
-    /// Why a reader waits, in one sentence, if one does.
-    pub waiting: Option<String>,
+    /// Why a reader waits, if one does.
+    pub waiting: Option<Wait>,
     /// What keeps the transfer from moving, if anything does: it goes on trying all the same.
     pub trouble: Option<Trouble>,
     /// Why it has ended for good, if it has.

@@ -15,6 +15,7 @@ use gstreamer::{Bus, Caps, ClockTime, Element, Message, MessageView, State, mess
 
 use super::{
     Shared,
+    choice::{self, Choice},
     error::{Cause, Missing, PlaybackError, explain, is_lost, missing_error},
     event::{PlayerEvent, Track},
     flow::{Flow, Step},
@@ -25,6 +26,11 @@ use super::{
     wishes::{Seek, Wishes},
 };
 use crate::{MediaError, gate::Address};
+
+/// Shows the next picture and stands still again.
+fn one_picture_on() -> gstreamer::Event {
+    gstreamer::event::Step::new(gstreamer::format::Buffers::ONE, 1.0, true, false)
+}
 
 /// How often a running film is looked at: whether a sink has run dry has no event of its own. Two pictures
 /// of a 24 fps film are 83 ms.
@@ -82,6 +88,7 @@ pub(super) struct Engine {
     latency_changed: bool,
     has_video: Option<bool>,
     tracks: Vec<Track>,
+    choice: Choice,
     /// What kind of file it is, if its head says so.
     format: Option<Caps>,
     missing: Vec<Missing>,
@@ -140,6 +147,7 @@ impl Engine {
             latency_changed: false,
             has_video: None,
             tracks: Vec::new(),
+            choice: Choice::default(),
             format: None,
             missing: Vec::new(),
             quiet: (opened, None),
@@ -251,6 +259,8 @@ impl Engine {
                     .streams()
                     .any(|stream| stream.stream_type().contains(gstreamer::StreamType::VIDEO));
                 self.has_video = Some(video);
+                let (audio, text) = choice::selected(selected, &self.tracks);
+                self.tell(PlayerEvent::Chosen { audio, text });
             }
             MessageView::Element(_) => {
                 if let Some(missing) = Missing::from_message(message) {
@@ -327,7 +337,8 @@ impl Engine {
     }
 
     fn take_wishes(&mut self, now: Instant) -> Outcome {
-        let Wishes { playing, rate, seek, stop } = std::mem::take(&mut *self.shared.wishes());
+        let Wishes { playing, rate, seek, audio, text, step, stop } =
+            std::mem::take(&mut *self.shared.wishes());
         if stop {
             return Err(End::Stopped);
         }
@@ -345,6 +356,14 @@ impl Engine {
         }
         if seek.is_some() {
             self.next_seek = seek;
+        }
+        if step && !self.in_flight && !self.pipeline.send_event(one_picture_on()) {
+            tracing::debug!("the pipeline takes no step");
+        }
+        if audio.is_some() || text.is_some() {
+            audio.into_iter().for_each(|id| self.choice.audio(id));
+            text.into_iter().for_each(|id| self.choice.text(id));
+            self.choice.apply(&self.pipeline, &self.tracks);
         }
         Ok(())
     }

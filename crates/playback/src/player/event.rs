@@ -42,6 +42,13 @@ pub enum PlayerEvent {
     Duration(Duration),
     /// What the film consists of.
     Tracks(Vec<Track>),
+    /// Which of them play now.
+    Chosen {
+        /// The sound's id.
+        audio: Option<String>,
+        /// The subtitles' id.
+        text: Option<String>,
+    },
     /// One track can't be decoded; the others play on. The sentence says what is missing.
     TrackUnplayable(PlaybackError),
     /// The film can't be played from there; it goes on where it was.
@@ -66,6 +73,8 @@ pub struct Track {
     pub kind: TrackKind,
     /// The codec as people call it, such as `H.264 (High Profile)`, where it is known.
     pub codec: Option<String>,
+    /// What the file calls it, if it does.
+    pub title: Option<String>,
     /// ISO 639 language code, where the file gives one.
     pub language: Option<String>,
 }

@@ -9,6 +9,7 @@
 //! [`flow`] decides whether the clock may run, [`sinks`] sees what reaches the screen, [`error`] finds the
 //! words when it can't go on.
 
+mod choice;
 mod engine;
 mod error;
 mod event;
@@ -49,6 +50,9 @@ use crate::{
 /// How many events may wait to be read. A film's own are a dozen; the rest are percentages, which are left
 /// out when there is no room. Whoever doesn't read for longer than this has stopped reading.
 const EVENTS: usize = 128;
+
+/// The widest poster, pixels.
+const POSTER_WIDTH: u32 = 480;
 
 /// The slowest and the fastest speed.
 const RATES: std::ops::RangeInclusive<f64> = 0.1..=8.0;
@@ -160,6 +164,80 @@ impl Player {
         self.shared.view().rate = rate;
         self.shared.wishes().rate = Some(rate);
         self.wake();
+    }
+
+    /// How loud it is: 0 to 1 as the ear hears it, whose hearing is about cubic. What isn't a number is 1.
+    pub fn set_volume(&self, volume: f64, muted: bool) {
+        let volume = if volume.is_nan() { 1.0 } else { volume.clamp(0.0, 1.0) };
+        self.pipeline.set_property("volume", volume.powi(3));
+        self.pipeline.set_property("mute", muted);
+    }
+
+    /// Chooses a sound track by its [`Track::id`]; one that isn't there is left alone. Chosen before the tracks are
+    /// known, it waits for them.
+    pub fn choose_audio(&self, id: &str) {
+        self.shared.wishes().audio = Some(id.to_owned());
+        self.wake();
+    }
+
+    /// Chooses subtitles by their [`Track::id`], or none, which is so from the start.
+    pub fn choose_text(&self, id: Option<&str>) {
+        self.shared.wishes().text = Some(id.map(str::to_owned));
+        self.wake();
+    }
+
+    /// Stands still and shows the next picture, or the one before.
+    pub fn step(&self, forward: bool) {
+        self.pause();
+        if forward {
+            self.shared.wishes().step = true;
+            self.wake();
+        } else if let Some(position) = self.position() {
+            self.seek(position.saturating_sub(self.picture_time()), SeekMode::Accurate);
+        }
+    }
+
+    /// How long one picture stands.
+    fn picture_time(&self) -> Duration {
+        let rate = self.video_pad().and_then(|pad| {
+            let caps = pad.current_caps()?;
+            caps.structure(0)?.get::<gstreamer::Fraction>("framerate").ok()
+        });
+        match rate.map(|rate| (rate.numer(), rate.denom())) {
+            Some((pictures, seconds)) if pictures > 0 && seconds > 0 => {
+                Duration::from_secs_f64(f64::from(seconds) / f64::from(pictures))
+            }
+            _ => Duration::from_millis(40),
+        }
+    }
+
+    fn video_pad(&self) -> Option<gstreamer::Pad> {
+        self.pipeline.property::<Option<Element>>("video-sink")?.static_pad("sink")
+    }
+
+    /// The picture on the screen as a JPEG at most [`POSTER_WIDTH`] pixels wide; none where there is none. Converting
+    /// it may take half a second: for a thread that may block.
+    pub fn snapshot(&self) -> Option<Vec<u8>> {
+        let caps = self.video_pad()?.current_caps()?;
+        let shape = caps.structure(0)?;
+        let (width, height) = (shape.get::<i32>("width").ok()?, shape.get::<i32>("height").ok()?);
+        let pixel = shape.get::<gstreamer::Fraction>("pixel-aspect-ratio").ok();
+        let pixel = pixel.map_or(1.0, |pixel| f64::from(pixel.numer()) / f64::from(pixel.denom().max(1)));
+        let wide = f64::from(width) * pixel;
+        if width <= 0 || height <= 0 || wide < 1.0 {
+            return None;
+        }
+        let to = f64::from(POSTER_WIDTH).min(wide);
+        // Encoders want even numbers.
+        let even = |side: f64| ((side / 2.0).round() as i32 * 2).max(2);
+        let caps = gstreamer::Caps::builder("image/jpeg")
+            .field("width", even(to))
+            .field("height", even(to * f64::from(height) / wide))
+            .field("pixel-aspect-ratio", gstreamer::Fraction::new(1, 1))
+            .build();
+        let sample = self.pipeline.emit_by_name::<Option<gstreamer::Sample>>("convert-sample", &[&caps])?;
+        let buffer = sample.buffer()?.map_readable().ok()?;
+        Some(buffer.to_vec())
     }
 
     /// How fast it plays.

@@ -37,6 +37,31 @@ impl Sinks {
     }
 }
 
+impl Sinks {
+    /// Where sound goes on this machine: its own output, or, without one that can be opened, to a sink that keeps the
+    /// clock's time. A film plays without sound all the same.
+    ///
+    /// # Errors
+    /// [`PlaybackError::Incomplete`] where GStreamer's core elements are missing.
+    pub fn audio_output() -> Result<Element, PlaybackError> {
+        let output = ElementFactory::make("autoaudiosink").build();
+        if let Ok(output) = output {
+            // It tries the outputs there are, and falls back to one of its own that has no clock.
+            let ready = output.set_state(gstreamer::State::Ready).is_ok();
+            let is_real = output
+                .downcast_ref::<gstreamer::Bin>()
+                .and_then(|bin| bin.iterate_sinks().into_iter().flatten().next())
+                .and_then(|sink| sink.factory())
+                .is_some_and(|factory| !factory.name().starts_with("fake"));
+            if output.set_state(gstreamer::State::Null).is_ok() && ready && is_real {
+                return Ok(output);
+            }
+        }
+        tracing::info!("no sound output can be opened: films play without sound");
+        Ok(Self::headless()?.audio)
+    }
+}
+
 /// A picture or a piece of sound that has come to its sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Arrival {

@@ -30,7 +30,8 @@ fn track(stream: &Stream) -> Option<Track> {
             let caps = stream.caps().filter(|caps| caps.is_fixed())?;
             Some(gstreamer_pbutils::pb_utils_get_codec_description(&caps).to_string())
         });
-    Some(Track { id, kind, codec, language })
+    let title = found.as_ref().and_then(|tags| tags.get::<tags::Title>().map(|value| value.get().to_owned()));
+    Some(Track { id, kind, codec, title, language })
 }
 
 fn kind(stream: &Stream) -> Option<TrackKind> {

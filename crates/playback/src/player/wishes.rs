@@ -28,5 +28,9 @@ pub(super) struct Wishes {
     pub(super) playing: Option<bool>,
     pub(super) rate: Option<f64>,
     pub(super) seek: Option<Seek>,
+    pub(super) audio: Option<String>,
+    pub(super) text: Option<Option<String>>,
+    /// One picture on.
+    pub(super) step: bool,
     pub(super) stop: bool,
 }

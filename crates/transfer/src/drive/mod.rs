@@ -553,7 +553,7 @@ impl Drive {
                 publishers: statistics.publishers,
             };
             rate = self.meter.rate(now, statistics.payload);
-            waiting = schedule.why_waiting(now).map(|wait| wait.to_string());
+            waiting = schedule.why_waiting(now);
         }
         self.parts.tracking.received(&self.parts.trackers, received.since(self.told));
         self.told = received;

@@ -88,7 +88,7 @@ impl Report {
             uploaded: progress.uploaded,
             rate: progress.rate,
             peers: progress.peers.all(),
-            note: stopped.or(progress.waiting).or(trouble),
+            note: stopped.or(progress.waiting.map(|wait| wait.to_string())).or(trouble),
         }
     }
 }

@@ -36,7 +36,7 @@ impl Shown {
 
     pub fn transfer(&self, progress: &Progress) {
         let mut said = format!("{}/s  {}", HumanBytes(progress.rate), came_from(progress.received));
-        let why = progress.waiting.clone();
+        let why = progress.waiting.map(|wait| wait.to_string());
         let why = why.or_else(|| progress.trouble.as_ref().map(ToString::to_string));
         if let Some(why) = why {
             said = format!("{said}  {why}");

@@ -1,0 +1,162 @@
+//! The network half: the transfer controller while it runs, and what it uploads.
+
+use std::{collections::HashMap, path::PathBuf, time::Instant};
+
+use nearcast_protocol::Multiaddr;
+use nearcast_protocol::ResourceId;
+use nearcast_transfer::{Controller, ControllerError, Settings as ControllerSettings};
+
+use crate::{
+    flow::Flow,
+    quota::{self, Kept},
+    settings::Settings,
+};
+
+/// The controller while it runs. There is none before the first start's answer.
+pub struct Node {
+    /// The controller.
+    pub controller: Controller,
+    folder: PathBuf,
+    sent: Flow,
+    counted: u64,
+    shared: HashMap<ResourceId, u64>,
+    sharing: bool,
+}
+
+impl Node {
+    /// Goes on the network with these settings. `folder` holds films and identity; `listen` is empty for any free port.
+    ///
+    /// # Errors
+    /// As [`Controller::start`].
+    pub async fn start(
+        settings: &Settings,
+        folder: PathBuf,
+        listen: Vec<Multiaddr>,
+    ) -> Result<Self, ControllerError> {
+        let mut wanted = ControllerSettings::new(&folder);
+        wanted.listen = listen;
+        wanted.trackers = settings.trackers.iter().filter_map(|tracker| tracker.parse().ok()).collect();
+        wanted.upload = settings.upload;
+        wanted.download = settings.download;
+        wanted.neighbours = settings.neighbours;
+        let controller = Controller::start(wanted).await?;
+        let mut node = Self {
+            controller,
+            folder,
+            sent: Flow::default(),
+            counted: 0,
+            shared: HashMap::new(),
+            sharing: true,
+        };
+        node.share(settings.share);
+        Ok(node)
+    }
+
+    /// Whether going on the network anew is what it takes to apply `new`.
+    pub fn must_restart(old: &Settings, new: &Settings) -> bool {
+        old.folder != new.folder || old.trackers != new.trackers || old.neighbours != new.neighbours
+    }
+
+    /// Applies the limits.
+    pub fn limit(&self, settings: &Settings) {
+        self.controller.network().set_upload_limit(settings.upload);
+        self.controller.network().set_download_limit(settings.download);
+    }
+
+    /// Shares what is held, or stops doing so.
+    pub fn share(&mut self, on: bool) {
+        if self.sharing != on {
+            self.sharing = on;
+            self.controller.set_sharing(on);
+        }
+    }
+
+    /// Payload bytes sent since the last call, and the rate in bytes/s.
+    pub fn sent(&mut self, now: Instant) -> (u64, u64) {
+        let all = self.controller.network().uploaded();
+        let more = all.saturating_sub(self.counted);
+        self.counted = all;
+        self.sent.note(all, now);
+        (more, self.sent.rate())
+    }
+
+    /// Payload bytes of each film sent on since the last call.
+    pub fn shared(&mut self) -> Vec<(String, u64)> {
+        let mut grown = Vec::new();
+        for transfer in self.controller.transfers() {
+            let all = transfer.progress().uploaded;
+            let before = self.shared.insert(transfer.id(), all).unwrap_or_default();
+            // A transfer that was opened anew counts from zero.
+            let more = all.checked_sub(before).unwrap_or(all);
+            if more > 0 {
+                grown.push((transfer.id().to_string(), more));
+            }
+        }
+        grown
+    }
+
+    /// Where films are kept.
+    pub fn folder(&self) -> &PathBuf {
+        &self.folder
+    }
+
+    /// Bytes that films take, and how many films there are.
+    pub fn used(&self) -> (u64, usize) {
+        let entries = self.controller.library();
+        let films = entries.iter().filter(|entry| entry.held_bytes > 0).count();
+        (entries.iter().map(|entry| entry.held_bytes).sum(), films)
+    }
+
+    /// Verified bytes held of a resource.
+    pub fn held(&self, id: &str) -> u64 {
+        let id = id.parse::<ResourceId>();
+        let entries = self.controller.library();
+        id.ok()
+            .and_then(|id| entries.iter().find(|entry| entry.link.id == id))
+            .map_or(0, |entry| entry.held_bytes)
+    }
+
+    /// Makes room for a film of `size` bytes within `limit`: what was watched longest ago goes first.
+    /// Returns whether it fits now.
+    ///
+    /// # Errors
+    /// When something can't be deleted.
+    pub async fn make_room(
+        &self,
+        id: ResourceId,
+        size: u64,
+        limit: u64,
+        watched_at_ms: impl Fn(&str) -> u64,
+    ) -> Result<bool, ControllerError> {
+        let films: Vec<Kept> = self
+            .controller
+            .library()
+            .iter()
+            .map(|entry| {
+                let name = entry.link.id.to_string();
+                Kept {
+                    held: entry.held_bytes,
+                    watched_at_ms: watched_at_ms(&name),
+                    in_use: entry.link.id == id,
+                    id: name,
+                }
+            })
+            .collect();
+        let held = films.iter().find(|film| film.in_use).map_or(0, |film| film.held);
+        let wanted = size.saturating_sub(held);
+        let used: u64 = films.iter().map(|film| film.held).sum();
+        if used.saturating_add(wanted) <= limit {
+            return Ok(true);
+        }
+        if size > limit {
+            return Ok(false);
+        }
+        for name in quota::evict(&films, limit, wanted) {
+            if let Ok(id) = name.parse() {
+                tracing::info!(%id, "removed to make room");
+                self.controller.remove(id, true).await?;
+            }
+        }
+        Ok(self.used().0.saturating_add(wanted) <= limit)
+    }
+}
