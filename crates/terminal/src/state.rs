@@ -424,18 +424,17 @@ impl State {
         let Some(watching) = self.watching.take() else { return };
         let (player, opened) = (watching.player, watching.opened);
         let wanted = !self.history.has_poster(&opened.id) && self.settings.history;
-        let (id, inputs) = (opened.id, self.inputs.clone());
         player.pause();
         let closing = tokio::task::spawn_blocking(move || {
-            if wanted && let Some(jpeg) = player.snapshot() {
-                // Full only when the terminal is far behind; the poster is then taken another time.
-                let _ = inputs.try_send(Input::Poster(id, jpeg));
-            }
+            let poster = if wanted { player.snapshot() } else { None };
             player.stop();
             drop(player);
+            poster
         });
-        if closing.await.is_err() {
-            tracing::error!("the player could not be closed");
+        match closing.await {
+            Ok(Some(poster)) => self.history.poster(&opened.id, &poster),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the player could not be closed"),
         }
         if let Err(error) = self.history.save() {
             self.notice(Message { code: Code::Settings, detail: error.to_string() });
