@@ -6,21 +6,26 @@
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-6s %s\n", $$1, $$2}' Makefile
 
-run: ## Play a real film through a network of neighbours on this machine
+run: ## Open the app on a real film that comes from neighbours on this machine
 	scripts/demo
 
 test: ## Build everything and run all tests
 	scripts/check-tools
 	scripts/install-packages
 	scripts/film mp4 mp4-index-last mkv webm ts short >/dev/null
+	scripts/build-app
+	scripts/screen check test a11y
+	scripts/screen check test build a11y
 	cargo build --bins
-	scripts/test-summary cargo test --no-fail-fast
+	cargo build -p nearcast-app
+	scripts/test-summary cargo test --no-fail-fast --workspace
 
 lint: ## Check formatting and run clippy; a warning is an error
 	scripts/check-tools
-	scripts/install-packages build
+	scripts/install-packages build desktop
+	scripts/screen build
 	cargo fmt --all --check
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets -- -D warnings
 
 bench: ## Run the benchmarks
 	scripts/check-tools

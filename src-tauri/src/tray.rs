@@ -121,7 +121,7 @@ impl Words {
                 state: match (on, paused) {
                     (false, _) => "Not sharing".into(),
                     (true, true) => "Sharing is paused".into(),
-                    (true, false) => format!("Sharing {} films", sharing.films),
+                    (true, false) => format!("Sharing, films: {}", sharing.films),
                 },
                 today: format!("Sent today: {today} MB"),
                 pause: if paused { "Go on sharing" } else { "Pause sharing for an hour" },

@@ -157,10 +157,10 @@ pub async fn plain(url: url::Url, again: String) -> Result<Opened, Message> {
     })
 }
 
-/// A file name as a title: without its ending, with spaces for the dots and underscores that stand for them.
+/// A file name as a title: without its ending, with spaces for the signs that stand for them.
 pub fn title(name: &str) -> String {
     let stem = Path::new(name).file_stem().map_or(name.into(), |stem| stem.to_string_lossy());
-    if stem.contains(' ') { stem.into_owned() } else { stem.replace(['_', '.'], " ") }
+    if stem.contains(' ') { stem.into_owned() } else { stem.replace(['_', '.', '-'], " ") }
 }
 
 fn made_up_id(kind: &str, text: &str) -> String {
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn titles_read_like_titles() {
-        assert_eq!(title("Big_Buck.Bunny.mp4"), "Big Buck Bunny");
+        assert_eq!(title("Big_Buck-Bunny.mp4"), "Big Buck Bunny");
         assert_eq!(title("Dr. Who.mkv"), "Dr. Who");
         assert_eq!(title("电影.mp4"), "电影");
     }

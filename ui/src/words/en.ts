@@ -35,7 +35,7 @@ export const en = {
   remove_local: 'It leaves the list. The file itself stays where it is.',
   cancel: 'Cancel',
   storage: '{used} of {limit} used',
-  sharing_on: 'Sharing {films} films · {today} sent today',
+  sharing_on: 'Sharing · films: {films} · sent today: {today}',
   sharing_off: 'Not sharing',
   sharing_paused: 'Sharing is paused until {time}',
   offline: 'Not on the network',
