@@ -13,8 +13,6 @@ test: ## Build everything and run all tests
 	scripts/check-tools
 	scripts/install-packages
 	scripts/film mp4 mp4-index-last mkv webm ts short >/dev/null
-	scripts/build-app
-	scripts/screen check test a11y
 	scripts/screen check test build a11y
 	cargo build --bins
 	cargo build -p nearcast-app
