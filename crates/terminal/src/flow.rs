@@ -23,7 +23,7 @@ impl Flow {
         if passed < 0.05 {
             return;
         }
-        let grown = bytes.checked_sub(before).unwrap_or_default() as f64 / passed;
+        let grown = bytes.saturating_sub(before) as f64 / passed;
         let weight = 1.0 - (-passed / OVER.as_secs_f64()).exp();
         self.rate += (grown - self.rate) * weight;
         self.last = Some((bytes, now));

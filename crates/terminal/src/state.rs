@@ -1,22 +1,22 @@
 //! What the terminal knows and decides, one input at a time.
 
+mod films;
+mod upkeep;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use nearcast_playback::Player;
 use nearcast_protocol::Opening;
-use nearcast_transfer::Resolved;
 use tokio::sync::mpsc;
 
 use crate::{
     desktop::Desktop,
-    history::{History, Watched},
+    history::History,
     node::Node,
-    opening::{self, Opened, Target},
-    quota,
+    opening::Target,
     screen::{
         Code, Command, LinkAnswer, Machine, Message, Notice, Playing, Question, Screen, Sharing, Storage,
     },
@@ -300,157 +300,6 @@ impl State {
         }
     }
 
-    fn is_current(&self, number: u64) -> bool {
-        self.opening.as_ref().is_some_and(|(current, ..)| *current == number)
-    }
-
-    async fn open(&mut self, target: Target) {
-        self.close_film().await;
-        self.tries += 1;
-        let number = self.tries;
-        let title = match &target {
-            Target::File(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
-            Target::Remote(opening) => match &**opening {
-                Opening::Link(link) => Some(opening::title(&link.name)),
-                Opening::Url(url) | Opening::Request(url) => url.host_str().map(str::to_owned),
-            },
-        };
-        self.opening = Some((number, title.unwrap_or_default(), Instant::now()));
-        match target {
-            Target::File(path) => {
-                let outcome = opening::file(&path).map(Box::new);
-                Box::pin(self.opened(number, outcome)).await;
-            }
-            Target::Remote(opening) => {
-                let Some(node) = &self.node else {
-                    self.opening = None;
-                    self.notice(Message { code: Code::Network, detail: "the network isn't started".into() });
-                    return;
-                };
-                if let Opening::Link(link) = &*opening {
-                    let link = (**link).clone();
-                    self.fetch(number, link).await;
-                    return;
-                }
-                let (controller, inputs) = (node.controller.clone(), self.inputs.clone());
-                tokio::spawn(async move {
-                    let input = match opening::resolve(&controller, &opening).await {
-                        Ok(Resolved::Link(link)) => Input::Resolved(number, link),
-                        Ok(Resolved::Plain(url)) => {
-                            let again = url.to_string();
-                            Input::Opened(number, opening::plain(url, again).await.map(Box::new))
-                        }
-                        Err(message) => Input::Opened(number, Err(message)),
-                    };
-                    // A terminal that has ended wants to know nothing more.
-                    let _ = inputs.send(input).await;
-                });
-            }
-        }
-    }
-
-    async fn opened(&mut self, number: u64, outcome: Result<Box<Opened>, Message>) {
-        self.take(Input::Opened(number, outcome)).await;
-    }
-
-    async fn fetch(&mut self, number: u64, link: nearcast_protocol::Link) {
-        let Some(node) = &self.node else { return };
-        let watched = |id: &str| self.history.watched_at(id);
-        let outcome = match node.make_room(link.id, link.size, self.settings.limit, watched).await {
-            Ok(true) => opening::link(&node.controller, link).await.map(Box::new),
-            Ok(false) => Err(Message {
-                code: Code::Limit,
-                detail: format!(
-                    "this film has {:.1} GB, and all films together may have {:.1} GB",
-                    link.size as f64 / 1e9,
-                    self.settings.limit as f64 / 1e9
-                ),
-            }),
-            Err(error) => Err(Message { code: Code::Disk, detail: error.to_string() }),
-        };
-        Box::pin(self.opened(number, outcome)).await;
-    }
-
-    async fn play(&mut self, opened: Opened) {
-        let Some((number, _, asked)) = self.opening.take() else { return };
-        let sinks = match self.desktop.sinks() {
-            Ok(sinks) => sinks,
-            Err(error) => {
-                return self.notice(Message { code: Code::MissingCodec, detail: error.to_string() });
-            }
-        };
-        let (player, events) = match Player::open(Arc::clone(&opened.media), sinks) {
-            Ok(player) => player,
-            Err(error) => {
-                return self.notice(Message { code: Code::MissingCodec, detail: error.to_string() });
-            }
-        };
-        let inputs = self.inputs.clone();
-        let forward = std::thread::Builder::new().name("player events".into()).spawn(move || {
-            for event in events {
-                if inputs.blocking_send(Input::Player(number, event)).is_err() {
-                    return;
-                }
-            }
-        });
-        if let Err(error) = forward {
-            return self.notice(Message { code: Code::Other, detail: error.to_string() });
-        }
-        if self.settings.history {
-            let watched = Watched {
-                id: opened.id.clone(),
-                title: opened.title.clone(),
-                opening: opened.again.clone(),
-                size: Some(opened.media.size()),
-                local: opened.local,
-            };
-            self.history.watched(watched, unix_ms());
-        }
-        player.set_volume(self.settings.volume, self.settings.muted);
-        let place = self.settings.resume.then(|| self.history.position(&opened.id)).flatten();
-        let mut watching = Watching::new(opened, player, asked);
-        if let Some(place) = place.filter(|place| *place > 0) {
-            watching.resume(place, Instant::now());
-        }
-        watching.play();
-        self.watching = Some(watching);
-    }
-
-    /// Ends the film, if there is one, and remembers where it stopped. Waits until the player has let go of the
-    /// screen, so that the next one can take it.
-    async fn close_film(&mut self) {
-        self.opening = None;
-        self.note_place();
-        let Some(watching) = self.watching.take() else { return };
-        let (player, opened) = (watching.player, watching.opened);
-        let wanted = !self.history.has_poster(&opened.id) && self.settings.history;
-        player.pause();
-        let closing = tokio::task::spawn_blocking(move || {
-            let poster = if wanted { player.snapshot() } else { None };
-            player.stop();
-            drop(player);
-            poster
-        });
-        match closing.await {
-            Ok(Some(poster)) => self.history.poster(&opened.id, &poster),
-            Ok(None) => {}
-            Err(error) => tracing::error!(%error, "the player could not be closed"),
-        }
-        if let Err(error) = self.history.save() {
-            self.notice(Message { code: Code::Settings, detail: error.to_string() });
-        }
-        if std::mem::take(&mut self.restart_node) {
-            self.go_online().await;
-        }
-    }
-
-    fn note_place(&mut self) {
-        let Some(watching) = &self.watching else { return };
-        if let Some((at, length)) = watching.place() {
-            self.history.at(&watching.opened.id, at, length);
-        }
-    }
-
     async fn remove(&mut self, id: &str) {
         if self.watching.as_ref().is_some_and(|watching| watching.opened.id == id) {
             self.close_film().await;
@@ -500,96 +349,6 @@ impl State {
         }
         self.apply_sharing();
         true
-    }
-
-    fn apply_sharing(&mut self) {
-        let on = self.settings.share && self.paused_until.is_none();
-        if let Some(node) = &mut self.node {
-            node.share(on);
-        }
-    }
-
-    async fn go_online(&mut self) {
-        if let Some(node) = self.node.take() {
-            node.controller.stop().await;
-        }
-        let folder = match &*self.settings.folder {
-            "" => self.setup.paths.default_films(),
-            folder => folder.into(),
-        };
-        match Node::start(&self.settings, folder, self.setup.listen.clone()).await {
-            Ok(node) => {
-                self.node = Some(node);
-                self.apply_sharing();
-            }
-            Err(error) => {
-                self.notice(Message { code: Code::Network, detail: error.to_string() });
-            }
-        }
-    }
-
-    /// Looks over what changes by itself.
-    pub(crate) async fn glance(&mut self) {
-        if self.paused_until.is_some_and(|until| until <= SystemTime::now()) {
-            self.paused_until = None;
-            self.apply_sharing();
-        }
-        if let Some(node) = &mut self.node {
-            let (more, rate) = node.sent(Instant::now());
-            self.today.add(more, SystemTime::now());
-            self.rate = rate;
-        }
-        self.take_poster();
-        if self.kept.elapsed() >= KEEP_EVERY {
-            self.kept = Instant::now();
-            self.look_at_disk();
-            self.keep();
-        }
-    }
-
-    fn take_poster(&mut self) {
-        let Some(watching) = &mut self.watching else { return };
-        let far = watching.place().is_some_and(|(at, _)| at >= POSTER_AT_MS);
-        if far && watching.is_running() && self.settings.history && watching.wants_poster() {
-            let (player, id, inputs) =
-                (Arc::clone(&watching.player), watching.opened.id.clone(), self.inputs.clone());
-            tokio::task::spawn_blocking(move || {
-                if let Some(jpeg) = player.snapshot() {
-                    let _ = inputs.try_send(Input::Poster(id, jpeg));
-                }
-            });
-        }
-    }
-
-    /// Writes down what would be missed after a crash.
-    fn keep(&mut self) {
-        self.note_place();
-        self.note_shared();
-        for outcome in [
-            self.history.save().err().map(|error| error.to_string()),
-            self.today.save().err().map(|error| error.to_string()),
-        ] {
-            if let Some(detail) = outcome {
-                self.notice(Message { code: Code::Settings, detail });
-            }
-        }
-    }
-
-    fn note_shared(&mut self) {
-        let Some(node) = &mut self.node else { return };
-        for (id, more) in node.shared() {
-            self.history.shared(&id, more);
-        }
-    }
-
-    fn look_at_disk(&mut self) {
-        let (used, films) = self.node.as_ref().map_or((0, 0), Node::used);
-        let folder = match &self.node {
-            Some(node) => node.folder().clone(),
-            None => self.setup.paths.default_films(),
-        };
-        self.storage = Storage { used, free: quota::free_bytes(&folder) };
-        self.films = films;
     }
 
     pub(crate) fn screen(&mut self) -> Screen {
