@@ -44,7 +44,8 @@ pub fn stay(system: &System) -> Result<()> {
 pub fn play(cli: &Cli, system: &System, film: &Path) -> Result<Played> {
     std::fs::create_dir_all(&cli.pictures)?;
     let display = Display::start(SIZE.0, SIZE.1)?;
-    let shoot = |name: &str| -> Result<()> {
+    let shoot = |window: &Window, name: &str| -> Result<()> {
+        window.drawn()?;
         let path = cli.pictures.join(format!("{name}.png"));
         display.shoot(&path)?;
         println!("saved {}", path.display());
@@ -62,16 +63,16 @@ pub fn play(cli: &Cli, system: &System, film: &Path) -> Result<Played> {
     display.point(SIZE.0 / 2, SIZE.1 / 2)?;
     display.point(SIZE.0 / 2 + 40, SIZE.1 / 2)?;
     window.until("the controls", "return document.querySelector('[data-controls=shown]') !== null")?;
-    shoot("playing")?;
+    shoot(&window, "playing")?;
     show_the_film(&display, &cli.pictures.join("playing.png"))?;
     window.until("the film alone", "return document.querySelector('[data-controls=hidden]') !== null")?;
-    shoot("controls-hidden")?;
+    shoot(&window, "controls-hidden")?;
     window.press(&["p"])?;
     window.until(
         "where it comes from",
         "return document.querySelector('[data-testid=sources-panel]') !== null",
     )?;
-    shoot("sources")?;
+    shoot(&window, "sources")?;
     let before =
         window.figures_when("the film going on", &format!("all.position_ms >= {}", cli.play[0] * 1000))?;
 
@@ -93,10 +94,10 @@ pub fn play(cli: &Cli, system: &System, film: &Path) -> Result<Played> {
 
     window.click("back-home")?;
     window.until("home", "return document.querySelector('[data-testid=recent] img') !== null")?;
-    shoot("home")?;
+    shoot(&window, "home")?;
     window.click("settings")?;
     window.until("settings", "return document.querySelector('[data-testid=settings-page]') !== null")?;
-    shoot("settings")?;
+    shoot(&window, "settings")?;
     quit(window)?;
 
     let sources = &after["sources"];
@@ -119,11 +120,11 @@ fn first_start(
     display: &Display,
     system: &System,
     windowed: &[&str],
-    shoot: &dyn Fn(&str) -> Result<()>,
+    shoot: &dyn Fn(&Window, &str) -> Result<()>,
 ) -> Result<()> {
     let window = Window::open(display, &system.folder("newcomer"), windowed)?;
     window.until("the first start", "return document.querySelector('[data-testid=start]') !== null")?;
-    shoot("first-start")?;
+    shoot(&window, "first-start")?;
     quit(window)
 }
 

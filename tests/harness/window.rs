@@ -117,6 +117,19 @@ impl Window {
         post(&self.web, &format!("{}/actions", self.session), &json!({ "actions": [source] })).map(drop)
     }
 
+    /// Waits until what the page shows has come to rest and is on the screen: transitions are over, and frames were
+    /// drawn since. A page says nothing when the last of them reached the display, hence several.
+    ///
+    /// # Errors
+    /// When the app is gone.
+    pub fn drawn(&self) -> Result<()> {
+        let script = "const ends = document.getAnimations().filter(one => \
+            one.effect.getComputedTiming().iterations !== Infinity).map(one => one.finished.catch(() => {})); \
+            return Promise.all(ends).then(() => new Promise(done => { let left = 12; \
+            const next = () => --left ? requestAnimationFrame(next) : done(true); requestAnimationFrame(next); }))";
+        self.run(script).map(drop)
+    }
+
     fn element(&self, id: &str) -> Result<String> {
         self.until(id, &format!("return document.querySelector('[data-testid={id}]') !== null"))?;
         let wanted = json!({ "using": "css selector", "value": format!("[data-testid={id}]") });
