@@ -103,7 +103,10 @@ async fn wait(transfer: &Transfer, link: &Link, patience: u64) -> anyhow::Result
         }
         if last.1.elapsed() >= give_up {
             shown.done();
-            let why = progress.trouble.map(|trouble| trouble.to_string()).or(progress.waiting.map(|wait| wait.to_string()));
+            let why = progress
+                .trouble
+                .map(|trouble| trouble.to_string())
+                .or(progress.waiting.map(|wait| wait.to_string()));
             let why = why.unwrap_or_else(|| "the peers send nothing".into());
             bail!("nothing has arrived for {patience} s: {why}. What was fetched is kept");
         }
