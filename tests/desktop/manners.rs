@@ -28,9 +28,7 @@ fn closing_keeps_sharing_a_second_start_shows_it_again_and_quitting_ends_it() ->
 
     scene.start_again(&[])?;
     until("the window", || scene.is_shown())?;
-    scene
-        .display
-        .run("xdotool", &["search", "--onlyvisible", "--name", "^Nearcast$", "windowactivate", "--sync"])?;
+    window.until("the keyboard's focus", "return document.hasFocus()")?;
     scene.display.run("xdotool", &["key", "ctrl+q"])?;
     until("the app's end", || !scene.lives())
 }
