@@ -65,7 +65,7 @@ impl Scene {
         Ok(window)
     }
 
-    /// Starts the program once more, as the desktop does with a link, and waits until it has handed that over.
+    /// Starts the program once more, as the desktop does with a link, and waits until it has handed it on.
     pub fn start_again(&self, arguments: &[&str]) -> Result<()> {
         let mut second = self.display.command(app()?);
         let output = second.arg("--root").arg(&self.root).args(arguments).output()?;
