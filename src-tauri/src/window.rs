@@ -4,7 +4,10 @@ use nearcast_playback::{PlaybackError, Sinks};
 use nearcast_terminal::Desktop;
 use tauri::{AppHandle, Manager, WebviewUrl, WebviewWindow, WebviewWindowBuilder, utils::config::Color};
 
-use crate::{cli::Size, surface::Surface};
+use crate::{
+    cli::Size,
+    surface::{self, Surface},
+};
 
 const LABEL: &str = "main";
 
@@ -54,7 +57,8 @@ impl Desktop for Host {
         self.with_window(|window| {
             window.show()?;
             window.unminimize()?;
-            window.set_focus()
+            window.set_focus()?;
+            surface::focus(window)
         });
     }
 

@@ -46,6 +46,7 @@ pub fn embed(window: &WebviewWindow) -> anyhow::Result<Surface> {
             overlay.add_overlay(&webview);
             vbox.pack_start(&overlay, true, true, 0);
             vbox.show_all();
+            webview.grab_focus();
             Ok(())
         });
         // The receiver waits below.
@@ -53,6 +54,14 @@ pub fn embed(window: &WebviewWindow) -> anyhow::Result<Surface> {
     })?;
     done.recv().context("the webview is gone")??;
     Ok(Surface { sink })
+}
+
+/// Gives the keyboard to the webview: inside its overlay, GTK wouldn't do so by itself.
+///
+/// # Errors
+/// When the webview is gone.
+pub fn focus(window: &WebviewWindow) -> tauri::Result<()> {
+    window.with_webview(|webview| webview.inner().grab_focus())
 }
 
 /// The sink's widget as GTK's own bindings know it.

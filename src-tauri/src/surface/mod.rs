@@ -9,6 +9,6 @@ mod gtk;
 mod own_window;
 
 #[cfg(target_os = "linux")]
-pub use self::gtk::{Surface, embed, warn_of_settings};
+pub use self::gtk::{Surface, embed, focus, warn_of_settings};
 #[cfg(not(target_os = "linux"))]
-pub use self::own_window::{Surface, embed, warn_of_settings};
+pub use self::own_window::{Surface, embed, focus, warn_of_settings};

@@ -21,5 +21,13 @@ pub fn embed(_window: &WebviewWindow) -> anyhow::Result<Surface> {
     Ok(Surface(ElementFactory::make("autovideosink").build()?))
 }
 
+/// The webview has the window's keyboard.
+///
+/// # Errors
+/// Never.
+pub fn focus(_window: &WebviewWindow) -> tauri::Result<()> {
+    Ok(())
+}
+
 /// Nothing is known to spoil the picture here.
 pub fn warn_of_settings() {}
