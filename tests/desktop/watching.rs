@@ -34,12 +34,11 @@ fn a_second_start_opens_a_film_and_keys_and_pointer_work_it() -> Result<()> {
     state(&window, "playing")?;
 
     window.click("seekbar")?;
-    let middle = window.figures_when(
+    window.figures_when(
         "the middle of the film",
         "all.state === 'playing' && all.figures.seek_picture_ms !== null \
          && Math.abs(all.position_ms / all.duration_ms - 0.5) < 0.05",
     )?;
-    assert_eq!(middle["figures"]["stalls"], 0, "{middle}");
 
     window.click("speed-menu")?;
     window.until(

@@ -29,6 +29,7 @@ export interface Action {
   run(stage: Stage): void;
 }
 
+// Pictures that stand by themselves may be ten seconds apart: the nearest one to five seconds on can lie behind.
 const seek = (by: number, exact = false) => (stage: Stage) =>
   stage.act({ do: 'seek', to_ms: Math.max(0, Math.round(stage.position + by)), exact });
 
@@ -70,8 +71,8 @@ const always = (id: string, keys: string[], label: Word, run: Action['run']): Ac
 
 export const actions: Action[] = [
   film('play', ['Space', 'K'], 'key_play', playOrPause),
-  film('back', ['ArrowLeft'], 'key_back', seek(-5000)),
-  film('forward', ['ArrowRight'], 'key_forward', seek(5000)),
+  film('back', ['ArrowLeft'], 'key_back', seek(-5000, true)),
+  film('forward', ['ArrowRight'], 'key_forward', seek(5000, true)),
   film('back-exact', ['Shift+ArrowLeft'], 'key_back_exact', seek(-1000, true)),
   film('forward-exact', ['Shift+ArrowRight'], 'key_forward_exact', seek(1000, true)),
   film('back-long', ['Ctrl+ArrowLeft'], 'key_back_long', seek(-60_000)),
