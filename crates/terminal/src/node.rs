@@ -128,20 +128,7 @@ impl Node {
         limit: u64,
         watched_at_ms: impl Fn(&str) -> u64,
     ) -> Result<bool, ControllerError> {
-        let films: Vec<Kept> = self
-            .controller
-            .library()
-            .iter()
-            .map(|entry| {
-                let name = entry.link.id.to_string();
-                Kept {
-                    held: entry.held_bytes,
-                    watched_at_ms: watched_at_ms(&name),
-                    in_use: entry.link.id == id,
-                    id: name,
-                }
-            })
-            .collect();
+        let films = self.kept(Some(&id.to_string()), watched_at_ms);
         let held = films.iter().find(|film| film.in_use).map_or(0, |film| film.held);
         let wanted = size.saturating_sub(held);
         let used: u64 = films.iter().map(|film| film.held).sum();
@@ -151,12 +138,44 @@ impl Node {
         if size > limit {
             return Ok(false);
         }
-        for name in quota::evict(&films, limit, wanted) {
+        self.evict(&films, limit, wanted).await?;
+        Ok(self.used().0.saturating_add(wanted) <= limit)
+    }
+
+    /// Removes what was watched longest ago until the rest fits within `limit`; what is `playing` stays.
+    ///
+    /// # Errors
+    /// When something can't be deleted.
+    pub async fn shrink(
+        &self,
+        playing: Option<&str>,
+        limit: u64,
+        watched_at_ms: impl Fn(&str) -> u64,
+    ) -> Result<(), ControllerError> {
+        self.evict(&self.kept(playing, watched_at_ms), limit, 0).await
+    }
+
+    fn kept(&self, in_use: Option<&str>, watched_at_ms: impl Fn(&str) -> u64) -> Vec<Kept> {
+        let entries = self.controller.library();
+        let kept = entries.iter().map(|entry| {
+            let id = entry.link.id.to_string();
+            Kept {
+                held: entry.held_bytes,
+                watched_at_ms: watched_at_ms(&id),
+                in_use: in_use == Some(id.as_str()),
+                id,
+            }
+        });
+        kept.collect()
+    }
+
+    async fn evict(&self, films: &[Kept], limit: u64, wanted: u64) -> Result<(), ControllerError> {
+        for name in quota::evict(films, limit, wanted) {
             if let Ok(id) = name.parse() {
                 tracing::info!(%id, "removed to make room");
                 self.controller.remove(id, true).await?;
             }
         }
-        Ok(self.used().0.saturating_add(wanted) <= limit)
+        Ok(())
     }
 }

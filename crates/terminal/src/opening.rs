@@ -126,6 +126,7 @@ pub async fn link(controller: &Controller, link: Link) -> Result<Opened, Message
         };
         Message { code, detail: error.to_string() }
     })?;
+    transfer.pause(false).await;
     Ok(Opened {
         id: link.id.to_string(),
         title: title(&link.name),

@@ -147,12 +147,18 @@ pub enum SettingsError {
 }
 
 impl Settings {
+    /// With a volume that can be heard.
+    pub(crate) fn heard(mut self) -> Self {
+        self.volume = if self.volume.is_nan() { 1.0 } else { self.volume.clamp(0.0, 1.0) };
+        self
+    }
+
     /// The settings as they can be used: numbers within their limits, addresses and paths that are some.
     ///
     /// # Errors
     /// What the user has to put right.
     pub fn checked(mut self) -> Result<Self, SettingsError> {
-        self.volume = if self.volume.is_nan() { 1.0 } else { self.volume.clamp(0.0, 1.0) };
+        self = self.heard();
         self.limit = self.limit.max(LEAST_LIMIT);
         self.upload = self.upload.map(|rate| rate.max(LEAST_RATE));
         self.download = self.download.map(|rate| rate.max(LEAST_RATE));

@@ -40,6 +40,8 @@ pub(crate) struct State {
     inputs: mpsc::Sender<Input>,
     settings: Settings,
     file: SettingsFile,
+    /// The volume has changed since the settings were written down.
+    unsaved: bool,
     first_start: bool,
     history: History,
     today: Today,
@@ -73,6 +75,7 @@ impl State {
         let mut state = Self {
             settings: settings.unwrap_or_default(),
             file,
+            unsaved: false,
             first_start,
             history,
             today,
@@ -212,8 +215,12 @@ impl State {
             }
             Command::Dismiss { id } => self.notices.retain(|notice| notice.id != id),
             Command::SetVolume { volume, muted } => {
-                let settings = Settings { volume, muted, ..self.settings.clone() };
-                self.set(settings).await;
+                // Dragging says this dozens of times a second: it is written down with the next places.
+                self.settings = Settings { volume, muted, ..self.settings.clone() }.heard();
+                self.unsaved = true;
+                if let Some(watching) = &self.watching {
+                    watching.player.set_volume(self.settings.volume, self.settings.muted);
+                }
             }
             other => self.steer(other),
         }
@@ -348,6 +355,9 @@ impl State {
             }
         }
         self.apply_sharing();
+        if self.settings.limit < old.limit {
+            self.shrink().await;
+        }
         true
     }
 

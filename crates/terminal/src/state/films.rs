@@ -15,6 +15,9 @@ use crate::{
     watching::Watching,
 };
 
+/// This far into a film there is something to see.
+const LIT_MS: u64 = 4_000;
+
 impl State {
     pub(super) fn is_current(&self, number: u64) -> bool {
         self.opening.as_ref().is_some_and(|(current, ..)| *current == number)
@@ -138,8 +141,14 @@ impl State {
         self.opening = None;
         self.note_place();
         let Some(watching) = self.watching.take() else { return };
+        // Films open on black.
+        let begun = watching.place().is_some_and(|(at, _)| at >= LIT_MS);
         let (player, opened) = (watching.player, watching.opened);
-        let wanted = !self.history.has_poster(&opened.id) && self.settings.history;
+        // What isn't watched isn't fetched: the disk's limit is reckoned with one film on its way.
+        if let Some(transfer) = &opened.transfer {
+            transfer.pause(true).await;
+        }
+        let wanted = begun && !self.history.has_poster(&opened.id) && self.settings.history;
         player.pause();
         let closing = tokio::task::spawn_blocking(move || {
             let poster = if wanted { player.snapshot() } else { None };

@@ -77,9 +77,26 @@ impl State {
     pub(super) fn keep(&mut self) {
         self.note_place();
         self.note_shared();
+        if std::mem::take(&mut self.unsaved)
+            && !self.first_start
+            && let Err(error) = self.file.save(&self.settings)
+        {
+            self.notice(Message { code: Code::Settings, detail: error.to_string() });
+        }
         for error in [self.history.save().err(), self.today.save().err()].into_iter().flatten() {
             self.notice(Message { code: Code::Settings, detail: error.to_string() });
         }
+    }
+
+    /// Removes what a lowered limit has no room for. The film being watched stays.
+    pub(super) async fn shrink(&mut self) {
+        let Some(node) = &self.node else { return };
+        let playing = self.watching.as_ref().map(|watching| watching.opened.id.as_str());
+        let watched = |id: &str| self.history.watched_at(id);
+        if let Err(error) = node.shrink(playing, self.settings.limit, watched).await {
+            self.notice(Message { code: Code::Disk, detail: error.to_string() });
+        }
+        self.look_at_disk();
     }
 
     fn note_shared(&mut self) {
