@@ -32,11 +32,6 @@ fn main() -> anyhow::Result<()> {
         .init();
     surface::warn_of_settings();
     nearcast_playback::init().context("GStreamer can't be started")?;
-    std::thread::Builder::new().name("warm up".into()).spawn(|| {
-        if let Err(error) = nearcast_playback::warm_up() {
-            tracing::warn!(%error, "nothing was loaded ahead");
-        }
-    })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     tauri::async_runtime::set(runtime.handle().clone());
     let setup = Setup {
@@ -57,6 +52,13 @@ fn main() -> anyhow::Result<()> {
         .plugin(tauri_plugin_clipboard_manager::init())
         .invoke_handler(tauri::generate_handler![bridge::connect, bridge::act, bridge::window])
         .setup(move |app| {
+            // Here this is the first start: a second one has ended by now, and must not do so while a thread of its
+            // own loads libraries.
+            std::thread::Builder::new().name("warm up".into()).spawn(|| {
+                if let Err(error) = nearcast_playback::warm_up() {
+                    tracing::warn!(%error, "nothing was loaded ahead");
+                }
+            })?;
             let window = window::build(app.handle(), cli.windowed)?;
             let surface = surface::embed(&window)?;
             let host = Arc::new(Host::new(app.handle().clone(), surface));
