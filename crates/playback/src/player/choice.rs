@@ -5,34 +5,40 @@ use gstreamer::{Element, event, prelude::*};
 use super::event::{Track, TrackKind};
 
 /// The tracks that are wanted and those that play. Subtitles are off unless somebody chose some.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Choice {
-    known: bool,
+    /// What is wanted was told.
+    made: bool,
     audio: Option<String>,
     text: Option<String>,
+}
+
+impl Default for Choice {
+    fn default() -> Self {
+        Self { made: true, audio: None, text: None }
+    }
 }
 
 impl Choice {
     /// Wants this sound.
     pub(super) fn audio(&mut self, id: String) {
         self.audio = Some(id);
+        self.made = false;
     }
 
     /// Wants these subtitles, or none.
     pub(super) fn text(&mut self, id: Option<String>) {
         self.text = id;
+        self.made = false;
     }
 
-    /// The film's tracks are known, so a choice can be made.
-    pub(super) fn found(&mut self) {
-        self.known = true;
+    /// Whether something is wanted that hasn't been told: the pipeline by itself shows any subtitles there are.
+    pub(super) fn waits(&self, tracks: &[Track]) -> bool {
+        !self.made || tracks.iter().any(|track| track.kind == TrackKind::Text)
     }
 
-    /// Tells the pipeline, once the tracks are known. A wish for a track that isn't there is forgotten.
+    /// Tells the pipeline. A wish for a track that isn't there is forgotten.
     pub(super) fn apply(&mut self, pipeline: &Element, tracks: &[Track]) {
-        if !self.known {
-            return;
-        }
         let is_one =
             |kind: TrackKind, id: &str| tracks.iter().any(|track| track.kind == kind && track.id == id);
         let first = |kind| tracks.iter().find(|track| track.kind == kind).map(|track| track.id.clone());
@@ -41,16 +47,17 @@ impl Choice {
         self.text = self.text.take().filter(|id| is_one(TrackKind::Text, id));
         let wanted: Vec<_> =
             first(TrackKind::Video).into_iter().chain(self.audio.clone()).chain(self.text.clone()).collect();
-        if !wanted.is_empty()
-            && !pipeline.send_event(event::SelectStreams::new(wanted.iter().map(String::as_str)))
-        {
-            tracing::debug!(?wanted, "the pipeline takes no choice of tracks");
+        self.made = true;
+        if wanted.is_empty() {
+            return;
         }
-    }
-
-    /// Whether the pipeline's own choice, which takes everything, isn't what is wanted.
-    pub(super) fn differs(&self, tracks: &[Track]) -> bool {
-        self.audio.is_some() || tracks.iter().any(|track| track.kind == TrackKind::Text)
+        // The event waits for whatever the pipeline is at, and this thread is the one that could call that off.
+        let pipeline = pipeline.clone();
+        std::thread::spawn(move || {
+            if !pipeline.send_event(event::SelectStreams::new(wanted.iter().map(String::as_str))) {
+                tracing::debug!(?wanted, "the pipeline takes no choice of tracks");
+            }
+        });
     }
 }
 

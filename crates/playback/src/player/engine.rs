@@ -363,7 +363,9 @@ impl Engine {
         if audio.is_some() || text.is_some() {
             audio.into_iter().for_each(|id| self.choice.audio(id));
             text.into_iter().for_each(|id| self.choice.text(id));
-            self.choice.apply(&self.pipeline, &self.tracks);
+            if self.open {
+                self.choice.apply(&self.pipeline, &self.tracks);
+            }
         }
         Ok(())
     }
@@ -375,6 +377,9 @@ impl Engine {
         }
         if !std::mem::replace(&mut self.open, true) {
             self.tell_unplayable();
+            if self.choice.waits(&self.tracks) {
+                self.choice.apply(&self.pipeline, &self.tracks);
+            }
         }
         self.in_flight = false;
         self.interrupted = false;

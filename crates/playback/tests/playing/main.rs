@@ -5,6 +5,7 @@
 // What a test can't do without ends it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod choosing;
 mod clips;
 mod formats;
 mod slow;

@@ -38,10 +38,6 @@ impl Engine {
                 self.has_video = Some(found.iter().any(|track| track.kind == TrackKind::Video));
             }
             self.tracks.clone_from(&found);
-            self.choice.found();
-            if self.choice.differs(&found) {
-                self.choice.apply(&self.pipeline, &found);
-            }
             self.tell(PlayerEvent::Tracks(found));
         }
         Ok(())
