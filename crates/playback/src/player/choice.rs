@@ -2,7 +2,10 @@
 
 use gstreamer::{Element, event, prelude::*};
 
-use super::event::{Track, TrackKind};
+use super::{
+    event::{Track, TrackKind},
+    pipeline::Wake,
+};
 
 /// The tracks that are wanted and those that play. Subtitles are off unless somebody chose some.
 #[derive(Debug)]
@@ -54,8 +57,10 @@ impl Choice {
         // The event waits for whatever the pipeline is at, and this thread is the one that could call that off.
         let pipeline = pipeline.clone();
         std::thread::spawn(move || {
-            if !pipeline.send_event(event::SelectStreams::new(wanted.iter().map(String::as_str))) {
-                tracing::debug!(?wanted, "the pipeline takes no choice of tracks");
+            let taken = pipeline.send_event(event::SelectStreams::new(wanted.iter().map(String::as_str)));
+            match pipeline.bus().filter(|_| taken) {
+                Some(bus) => Wake::TracksChosen.post(&bus),
+                None => tracing::debug!(?wanted, "the pipeline takes no choice of tracks"),
             }
         });
     }

@@ -89,6 +89,8 @@ pub(super) struct Engine {
     has_video: Option<bool>,
     tracks: Vec<Track>,
     choice: Choice,
+    /// A choice is on its way that isn't the one made at the start.
+    chosen_by_viewer: bool,
     /// What kind of file it is, if its head says so.
     format: Option<Caps>,
     missing: Vec<Missing>,
@@ -148,6 +150,7 @@ impl Engine {
             has_video: None,
             tracks: Vec::new(),
             choice: Choice::default(),
+            chosen_by_viewer: false,
             format: None,
             missing: Vec::new(),
             quiet: (opened, None),
@@ -240,7 +243,12 @@ impl Engine {
             MessageView::Application(application) => match Wake::read(application) {
                 Some(Wake::Wish) => return self.take_wishes(now),
                 Some(Wake::SeekReturned(accepted)) => return self.seek_returned(now, accepted),
-                Some(Wake::Arrival) | None => {}
+                // What is on its way is of the old tracks, seconds of it, and of subtitles only the next would come.
+                Some(Wake::TracksChosen) if self.open && self.chosen_by_viewer => {
+                    self.chosen_by_viewer = false;
+                    self.seek_in_place(now);
+                }
+                Some(Wake::Arrival | Wake::TracksChosen) | None => {}
             },
             MessageView::AsyncDone(_) => return self.prerolled(now),
             MessageView::Buffering(buffering) => return self.buffering(now, buffering.percent()),
@@ -364,6 +372,7 @@ impl Engine {
             audio.into_iter().for_each(|id| self.choice.audio(id));
             text.into_iter().for_each(|id| self.choice.text(id));
             if self.open {
+                self.chosen_by_viewer = true;
                 self.choice.apply(&self.pipeline, &self.tracks);
             }
         }

@@ -144,12 +144,15 @@ pub(super) enum Wake {
     Wish,
     /// Something arrived at a sink.
     Arrival,
+    /// The pipeline has taken a choice of tracks.
+    TracksChosen,
     /// A seek has gone through the pipeline, or was refused.
     SeekReturned(bool),
 }
 
 const WISH: &str = "nearcast-wish";
 const ARRIVAL: &str = "nearcast-arrival";
+const TRACKS_CHOSEN: &str = "nearcast-tracks-chosen";
 const SEEK_RETURNED: &str = "nearcast-seek-returned";
 
 impl Wake {
@@ -162,6 +165,7 @@ impl Wake {
         let structure = match self {
             Self::Wish => Structure::new_empty(WISH),
             Self::Arrival => Structure::new_empty(ARRIVAL),
+            Self::TracksChosen => Structure::new_empty(TRACKS_CHOSEN),
             Self::SeekReturned(ok) => Structure::builder(SEEK_RETURNED).field("ok", ok).build(),
         };
         message::Application::new(structure)
@@ -173,6 +177,7 @@ impl Wake {
         match structure.name().as_str() {
             WISH => Some(Self::Wish),
             ARRIVAL => Some(Self::Arrival),
+            TRACKS_CHOSEN => Some(Self::TracksChosen),
             SEEK_RETURNED => structure.get("ok").ok().map(Self::SeekReturned),
             _ => None,
         }

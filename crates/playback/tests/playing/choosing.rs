@@ -31,7 +31,7 @@ fn film(folder: &Path) -> std::path::PathBuf {
 }
 
 #[test]
-fn subtitles_are_off_until_they_are_chosen() {
+fn subtitles_are_off_until_chosen_and_sound_can_be_changed() {
     let folder = tempfile::tempdir().unwrap();
     let media = FileMedia::open(&film(folder.path())).unwrap();
     let (player, events) = Player::open(Arc::new(media), Sinks::headless().unwrap()).unwrap();
@@ -80,6 +80,14 @@ fn subtitles_are_off_until_they_are_chosen() {
         "the subtitles",
         Box::new(
             move |event| matches!(event, PlayerEvent::Chosen { text: Some(chosen), .. } if chosen == text),
+        ),
+    );
+    player.choose_audio(&sounds[1]);
+    let sound = sounds[1].clone();
+    wait(
+        "the other sound",
+        Box::new(
+            move |event| matches!(event, PlayerEvent::Chosen { audio: Some(chosen), .. } if chosen == sound),
         ),
     );
     player.choose_text(None);
