@@ -2,7 +2,12 @@
 
 mod target;
 
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand};
 use nearcast_playback::{Figures, Script, SeekMode, measure, probe};
@@ -71,6 +76,10 @@ Examples:
         /// Print one line of JSON
         #[arg(long)]
         json: bool,
+        /// Then share on what was fetched until asked to end; with --json, the last line tells where the
+        /// bytes have come from by then
+        #[arg(long)]
+        share_on: bool,
         #[command(flatten)]
         fetching: Fetching,
     },
@@ -105,19 +114,27 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             println!("{}", serde_json::to_string(&probe(&file, timeout)?)?);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Measure { target, play, play_after_seek, seek, accurate, patience, json, fetching } => {
+        Command::Measure { target, play, play_after_seek, seek, accurate, patience, json, share_on, fetching } => {
             let mut target = Target::new(&target, fetching)?;
             let mode = if accurate { SeekMode::Accurate } else { SeekMode::Fast };
             let script =
                 Script { play, play_after_seek: play_after_seek.or(play), seeks: seek, mode, patience };
             let figures = measure(|| target.open(), &script);
-            let origin = target.close();
             let figures = figures?;
+            let origin = target.origin();
             if json {
                 println!("{}", serde_json::to_string(&Measured { figures: &figures, origin })?);
             } else {
                 print(&figures);
             }
+            if share_on {
+                std::io::stdout().flush()?;
+                target.share_on()?;
+                if json && let Some(origin) = target.origin() {
+                    println!("{}", serde_json::to_string(&origin)?);
+                }
+            }
+            target.close();
             Ok(if figures.error.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }

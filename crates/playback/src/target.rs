@@ -8,6 +8,7 @@ use std::{
 use anyhow::Context as _;
 use clap::Args;
 use nearcast_playback::{Fetched, FileMedia, Media};
+use nearcast_network::Signals;
 use nearcast_protocol::{Multiaddr, Opening};
 use nearcast_transfer::{
     Controller, Fetch, Keep, Reader, Resolved, Settings, Transfer, local::Source, plain::PlainFile,
@@ -59,6 +60,10 @@ pub struct Node {
 #[derive(Debug, Serialize)]
 pub struct Origin {
     bytes: Source,
+    /// Bytes as they came, with their proofs and with what was thrown away.
+    payload: u64,
+    /// Bytes given to others.
+    uploaded: u64,
     /// Whether every byte that was played was verified.
     verified: bool,
 }
@@ -103,13 +108,35 @@ impl Target {
         }
     }
 
-    /// Ends what runs; tells where the bytes came from, unless they lay here.
-    pub fn close(self) -> Option<Origin> {
+    /// Where the bytes came from, unless they lay here.
+    pub fn origin(&self) -> Option<Origin> {
         let Self::Fetched(node) = self else { return None };
-        let progress = node.transfer.as_ref().map(Transfer::progress);
-        node.runtime.block_on(node.controller.stop());
-        let progress = progress?;
-        Some(Origin { bytes: progress.received.into(), verified: progress.size_proved })
+        let progress = node.transfer.as_ref()?.progress();
+        Some(Origin {
+            bytes: progress.received.into(),
+            payload: progress.payload,
+            uploaded: progress.uploaded,
+            verified: progress.size_proved,
+        })
+    }
+
+    /// Goes on sharing what was fetched until the program is asked to end.
+    ///
+    /// # Errors
+    /// When the system doesn't tell of signals.
+    pub fn share_on(&self) -> anyhow::Result<()> {
+        let Self::Fetched(node) = self else { return Ok(()) };
+        node.runtime.block_on(async {
+            Signals::listen().context("signals can't be listened for")?.stop().await;
+            Ok(())
+        })
+    }
+
+    /// Ends what runs.
+    pub fn close(self) {
+        if let Self::Fetched(node) = self {
+            node.runtime.block_on(node.controller.stop());
+        }
     }
 }
 

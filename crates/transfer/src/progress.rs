@@ -18,6 +18,9 @@ pub struct Progress {
     pub held: Blocks,
     /// Payload bytes received since the transfer was opened, by where they came from.
     pub received: Received,
+    /// Payload bytes as they came since the transfer was opened: with their proofs, and with what was thrown
+    /// away because it was late, wrong or asked for twice.
+    pub payload: u64,
     /// Payload bytes uploaded since the transfer was opened.
     pub uploaded: u64,
     /// What arrives now, in bytes/s.

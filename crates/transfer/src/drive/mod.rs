@@ -544,7 +544,7 @@ impl Drive {
                 Role::Terminal => peers.other_groups += 1,
             }
         }
-        let (mut received, mut rate, mut waiting) = (Received::default(), 0, None);
+        let (mut received, mut payload, mut rate, mut waiting) = (Received::default(), 0, 0, None);
         if let Some(schedule) = &self.schedule {
             let statistics = schedule.statistics(now);
             received = Received {
@@ -552,7 +552,8 @@ impl Drive {
                 other_groups: statistics.other_groups,
                 publishers: statistics.publishers,
             };
-            rate = self.meter.rate(now, statistics.payload);
+            payload = statistics.payload;
+            rate = self.meter.rate(now, payload);
             waiting = schedule.why_waiting(now);
         }
         self.parts.tracking.received(&self.parts.trackers, received.since(self.told));
@@ -564,6 +565,7 @@ impl Drive {
             held_bytes: if store.size_proved() { store.geometry().bytes_in(&held) } else { 0 },
             held,
             received,
+            payload,
             uploaded: self.uploaded,
             rate,
             peers,

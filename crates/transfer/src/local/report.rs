@@ -34,6 +34,8 @@ pub struct Report {
     pub path: Option<PathBuf>,
     /// Bytes received, by where they came from.
     pub received: Source,
+    /// Bytes as they came, with their proofs and with what was thrown away.
+    pub payload: u64,
     /// Bytes uploaded.
     pub uploaded: u64,
     /// Bytes/s that arrive now.
@@ -85,6 +87,7 @@ impl Report {
                 Location::Memory => None,
             },
             received: progress.received.into(),
+            payload: progress.payload,
             uploaded: progress.uploaded,
             rate: progress.rate,
             peers: progress.peers.all(),
