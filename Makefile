@@ -1,10 +1,10 @@
 # The project's commands; each does its work in scripts/ or by cargo. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench
+.PHONY: help run test lint bench lab lab-report sim
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 run: ## Open the app on a real film that comes from neighbours on this machine
 	scripts/demo
@@ -29,3 +29,20 @@ bench: ## Run the benchmarks
 	scripts/check-tools
 	scripts/install-packages build
 	cargo bench --workspace --bench '*'
+
+lab: ## Measure ours beside others in real networks on this machine (SCENARIO=name for one); takes root
+	scripts/check-tools
+	scripts/install-packages build run test
+	scripts/lab-peers
+	scripts/film mp4 mp4-index-last short >/dev/null
+	cargo build --release --bins
+	target/release/nearcast-lab run $(if $(SCENARIO),--scenario $(SCENARIO)) $(LAB)
+	target/release/nearcast-lab report
+
+lab-report: ## Make a page with plots of the lab's last figures
+	target/release/nearcast-lab report
+
+sim: ## Simulate a thousand viewers in minutes (SCENARIO=name for another scenario)
+	scripts/check-tools
+	cargo build --release -p nearcast-simulation
+	target/release/nearcast-sim $(if $(SCENARIO),--scenario $(SCENARIO)) $(SIM)

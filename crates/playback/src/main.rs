@@ -114,7 +114,17 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             println!("{}", serde_json::to_string(&probe(&file, timeout)?)?);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Measure { target, play, play_after_seek, seek, accurate, patience, json, share_on, fetching } => {
+        Command::Measure {
+            target,
+            play,
+            play_after_seek,
+            seek,
+            accurate,
+            patience,
+            json,
+            share_on,
+            fetching,
+        } => {
             let mut target = Target::new(&target, fetching)?;
             let mode = if accurate { SeekMode::Accurate } else { SeekMode::Fast };
             let script =

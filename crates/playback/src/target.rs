@@ -7,8 +7,8 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
-use nearcast_playback::{Fetched, FileMedia, Media};
 use nearcast_network::Signals;
+use nearcast_playback::{Fetched, FileMedia, Media};
 use nearcast_protocol::{Multiaddr, Opening};
 use nearcast_transfer::{
     Controller, Fetch, Keep, Reader, Resolved, Settings, Transfer, local::Source, plain::PlainFile,

@@ -6,6 +6,7 @@ rising deadlines. `sequential` downloads in order from the playhead on, and noth
 """
 
 import http.server
+import os
 import sys
 import threading
 import time
@@ -32,6 +33,16 @@ session = lt.session({
     "auto_manage_interval": 1,
 })
 info = lt.torrent_info(TORRENT)
+# Told by a pipe: `wait_for_alert` looks at an alert that may move meanwhile, and has crashed here.
+told, tell = os.pipe()
+session.set_alert_fd(tell)
+
+
+def alerts():
+    """The alerts there are, once there are any."""
+    os.read(told, 4096)
+    return session.pop_alerts()
+
 
 
 def add(seed):
@@ -53,12 +64,10 @@ if MODE == "seed":
     while not registered:
         if time.time() > until:
             sys.exit("the tracker doesn't answer")
-        session.wait_for_alert(1000)
-        registered = any(isinstance(alert, lt.tracker_reply_alert) for alert in session.pop_alerts())
+        registered = any(isinstance(alert, lt.tracker_reply_alert) for alert in alerts())
     print("ready seeding", flush=True)
     while True:
-        session.wait_for_alert(1000)
-        session.pop_alerts()
+        alerts()
 
 
 class Film:
@@ -78,8 +87,7 @@ class Film:
 
     def follow(self):
         while True:
-            session.wait_for_alert(200)
-            for alert in session.pop_alerts():
+            for alert in alerts():
                 if isinstance(alert, lt.read_piece_alert):
                     with self.lock:
                         self.wanted.discard(alert.piece)

@@ -138,7 +138,8 @@ impl Run {
             let source = |node: &&Work| node.kind == "publisher" || node.kind == "holder";
             self.nodes.iter().filter(source).any(|node| node.network == network)
         };
-        let into = self.borders.iter().filter(|border| !has_source(&border.network)).map(|border| border.into);
+        let into =
+            self.borders.iter().filter(|border| !has_source(&border.network)).map(|border| border.into);
         Some(into.max()? as f64 / self.film_bytes as f64)
     }
 

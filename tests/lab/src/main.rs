@@ -34,7 +34,10 @@ use crate::{
 
 /// Real networks on one machine: what a viewer sees, and what crosses the borders.
 #[derive(Debug, Parser)]
-#[command(name = "nearcast-lab", version, after_help = "\
+#[command(
+    name = "nearcast-lab",
+    version,
+    after_help = "\
 Examples:
   nearcast-lab list
   nearcast-lab run                                    what fits half an hour, ours beside others
@@ -42,7 +45,8 @@ Examples:
   nearcast-lab run --scenario border --system nearcast --system rqbit
   nearcast-lab report                                 a page with plots of the last runs
 
-A scenario is a small file; `tests/scenarios` holds them, and --scenario takes a path, too.")]
+A scenario is a small file; `tests/scenarios` holds them, and --scenario takes a path, too."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -181,7 +185,13 @@ fn measure(wanted: &Wanted) -> Result<()> {
                 break 'rounds;
             }
             let film = films.get(scenario.film.name()).context("no film")?;
-            eprint!("{:>5.0} s  round {}  {:<16} {:<22} ", began.elapsed().as_secs_f64(), round + 1, scenario.name, system.name());
+            eprint!(
+                "{:>5.0} s  round {}  {:<16} {:<22} ",
+                began.elapsed().as_secs_f64(),
+                round + 1,
+                scenario.name,
+                system.name()
+            );
             let done = run::run(scenario, *system, film, &kept)?;
             match table::failure(&done) {
                 Some(why) => eprintln!("failed: {why}"),
@@ -206,7 +216,10 @@ fn systems(wanted: &Wanted, scenario: &Scenario) -> Result<Vec<System>> {
         if !wanted.system.is_empty() && !wanted.system.contains(&system) {
             continue;
         }
-        let why = system.unfit(scenario).map(str::to_owned).or_else(|| system.version().err().map(|e| format!("{e:#}")));
+        let why = system
+            .unfit(scenario)
+            .map(str::to_owned)
+            .or_else(|| system.version().err().map(|e| format!("{e:#}")));
         match why {
             None => systems.push(system),
             Some(why) if system == System::Nearcast => bail!("{why}"),

@@ -3,7 +3,6 @@
 use std::{
     io::Read,
     process::{Child, Stdio},
-    sync::mpsc::Sender,
     time::{Duration, Instant},
 };
 
@@ -26,20 +25,29 @@ pub struct Viewing {
     pub whole: bool,
 }
 
-/// Reads `target` from within the host's space for `watch`, or to the end; tells `done` when it is over.
-/// Dropping the child that is returned ends it sooner.
+/// What is read, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// The film's bytes/s.
+    pub rate: f64,
+    /// The film's size in bytes.
+    pub size: u64,
+    /// How long to watch; to the end if none.
+    pub watch: Option<Duration>,
+    /// When the viewer clicked.
+    pub clicked: Instant,
+}
+
+/// Reads `target` from within the host's space at `pace`; tells `done` when that is over. Killing the child
+/// that is returned ends it sooner.
 ///
 /// # Errors
 /// When curl can't be started.
 pub fn start(
     host: &Host,
     target: &str,
-    rate: f64,
-    size: u64,
-    watch: Option<Duration>,
-    clicked: Instant,
-    done: Sender<(usize, Viewing)>,
-    node: usize,
+    pace: Pace,
+    done: impl FnOnce(Viewing) + Send + 'static,
 ) -> Result<Child> {
     let mut command = host.space.command("curl");
     command.args(["--silent", "--no-buffer", "--location", "--retry", "3", "--retry-connrefused", target]);
@@ -47,20 +55,13 @@ pub fn start(
     let mut child = command.spawn().context("curl is missing")?;
     let stream = child.stdout.take().context("curl has no output")?;
     std::thread::Builder::new().name("reading".into()).spawn(move || {
-        let read = follow(stream, rate, size, watch, clicked);
-        // Nobody may be waiting any more.
-        done.send((node, read)).ok();
+        done(follow(stream, pace));
     })?;
     Ok(child)
 }
 
-fn follow(
-    mut stream: impl Read,
-    rate: f64,
-    size: u64,
-    watch: Option<Duration>,
-    clicked: Instant,
-) -> Viewing {
+fn follow(mut stream: impl Read, pace: Pace) -> Viewing {
+    let Pace { rate, size, watch, clicked } = pace;
     let mut read = Viewing::default();
     let mut buffer = vec![0; 64 * 1024];
     // The clock stands at `from` seconds of film, or has run from there since a moment.
@@ -140,11 +141,15 @@ mod tests {
         }
     }
 
+    fn pace() -> Pace {
+        Pace { rate: 1e6, size: 1_300_000, watch: None, clicked: Instant::now() }
+    }
+
     #[test]
     fn a_pause_longer_than_what_was_put_by_is_one_stall() {
         // A second of film is 1 MB; 0.6 s come at once.
         let stream = Pausing { before: 600_000, pause: Some(Duration::from_millis(1500)), after: 700_000 };
-        let read = follow(stream, 1e6, 1_300_000, None, Instant::now());
+        let read = follow(stream, pace());
         assert_eq!((read.stalls, read.whole, read.bytes), (1, true, 1_300_000));
         assert!(read.runs.is_some() && read.stalled >= Duration::from_millis(300), "{read:?}");
     }
@@ -152,7 +157,7 @@ mod tests {
     #[test]
     fn a_film_that_breaks_off_is_not_whole() {
         let stream = Pausing { before: 600_000, pause: None, after: 0 };
-        let read = follow(stream, 1e6, 1_300_000, None, Instant::now());
+        let read = follow(stream, pace());
         assert!(!read.whole && read.bytes == 600_000);
     }
 }

@@ -21,7 +21,9 @@ pub fn page(runs: &[Run]) -> String {
         let _ = write!(body, "<section><h2>{}</h2>", escape(&scenario));
         let shown: Vec<_> = COLUMNS
             .iter()
-            .filter(|column| systems.iter().any(|(_, runs)| runs.iter().any(|run| (column.figure)(run).is_some())))
+            .filter(|column| {
+                systems.iter().any(|(_, runs)| runs.iter().any(|run| (column.figure)(run).is_some()))
+            })
             .collect();
         let behind = behind(&systems, &shown);
         if !behind.is_empty() {

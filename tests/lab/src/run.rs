@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::{
     figures::{Border, Measured, Reader, Received, Run, Seek, Work, kind},
     net::{Host, Topology},
-    reading::{self, Viewing},
+    reading::{self, Pace, Viewing},
     systems::{FilmFile, Stage, System},
     work,
 };
@@ -78,8 +78,8 @@ struct Cast {
     /// Of the viewers, the measuring players and those who read.
     player: Option<(usize, Program)>,
     curls: Vec<Child>,
-    clicks: BTreeMap<usize, Duration>,
-    done: (Sender<(usize, Viewing)>, Receiver<(usize, Viewing)>),
+    tell: Sender<(usize, Viewing)>,
+    through: Receiver<(usize, Viewing)>,
     measured: Option<Measured>,
     readers: Vec<Reader>,
     received: BTreeMap<usize, Received>,
@@ -108,14 +108,15 @@ impl Cast {
             let arguments = ["count", &link, "--tracker", &tracker, "--until", &until];
             host.space.output(&lab, &arguments).context("the sources don't all register")?;
         }
+        let (tell, through) = channel();
         Ok(Self {
             system,
             tracker,
             programs,
             player: None,
             curls: Vec::new(),
-            clicks: BTreeMap::new(),
-            done: channel(),
+            tell,
+            through,
             measured: None,
             readers: Vec::new(),
             received: BTreeMap::new(),
@@ -178,17 +179,19 @@ impl Cast {
             self.player = Some((index, Program::spawn("nearcast-player", command)?));
             return Ok(0);
         }
-        self.clicks.insert(index, clicked.elapsed());
         let rate = stage.film.size as f64 / stage.film.seconds;
-        let (size, watch, done) = (stage.film.size, node.watch, self.done.0.clone());
-        let child = reading::start(host, &seat.target, rate, size, watch, clicked, done, index)?;
+        let pace = Pace { rate, size: stage.film.size, watch: node.watch, clicked };
+        let tell = self.tell.clone();
+        // Nobody may be waiting any more.
+        let child =
+            reading::start(host, &seat.target, pace, move |viewing| drop(tell.send((index, viewing))))?;
         self.curls.push(child);
         Ok(1)
     }
 
     /// Waits for a reader to be through.
     fn take(&mut self, stage: &Stage<'_>, within: Duration) -> bool {
-        let (node, read) = match self.done.1.recv_timeout(within) {
+        let (node, read) = match self.through.recv_timeout(within) {
             Ok(done) => done,
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return false,
         };
@@ -310,7 +313,8 @@ impl Drop for Cast {
 
 fn ask_terminal(stage: &Stage<'_>, index: usize, node: &Node) -> Result<Received> {
     let folder = stage.folder_of(&node.name)?.to_string_lossy().into_owned();
-    let said = stage.host(index)?.space.output(binary("nearcast")?, &["status", "--json", "--folder", &folder])?;
+    let said =
+        stage.host(index)?.space.output(binary("nearcast")?, &["status", "--json", "--folder", &folder])?;
     let told: Value = serde_json::from_str(&said)?;
     received(&told[0]["received"], &told[0]["payload"])
 }
@@ -327,7 +331,8 @@ fn received(by_source: &Value, payload: &Value) -> Result<Received> {
 
 fn measured(figures: &Value) -> Measured {
     let seeks = figures["seeks"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let seek = |seek: &Value| Seek { picture_ms: seek["picture_ms"].as_f64(), runs_ms: seek["runs_ms"].as_f64() };
+    let seek =
+        |seek: &Value| Seek { picture_ms: seek["picture_ms"].as_f64(), runs_ms: seek["runs_ms"].as_f64() };
     Measured {
         first_picture_ms: figures["first_picture_ms"].as_f64(),
         runs_ms: figures["runs_ms"].as_f64(),

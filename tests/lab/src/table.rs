@@ -120,7 +120,8 @@ pub fn table(runs: &[Run], scenario: &str) -> String {
     }
     for (system, runs) in &systems {
         let failed = runs.iter().filter(|run| failure(run).is_some()).count();
-        let count = if failed == 0 { runs.len().to_string() } else { format!("{}, {failed} failed", runs.len()) };
+        let count =
+            if failed == 0 { runs.len().to_string() } else { format!("{}, {failed} failed", runs.len()) };
         let mut row = vec![system.name().to_owned(), count];
         row.extend(shown.iter().map(|column| cell(column, runs)));
         rows.push(row);
@@ -144,7 +145,9 @@ pub fn failure(run: &Run) -> Option<&str> {
 }
 
 fn cell(column: &Column, runs: &[&Run]) -> String {
-    let Some(spread) = Spread::of(runs.iter().filter_map(|run| (column.figure)(run))) else { return "–".into() };
+    let Some(spread) = Spread::of(runs.iter().filter_map(|run| (column.figure)(run))) else {
+        return "–".into();
+    };
     let digits = column.digits;
     let Spread { least, median, most } = spread;
     if runs.len() == 1 || (most - least).abs() < 0.5 * 10_f64.powi(-i32::try_from(digits).unwrap_or(0)) {
@@ -156,7 +159,9 @@ fn cell(column: &Column, runs: &[&Run]) -> String {
 
 /// One sentence for each figure in which another system's median is better than ours.
 pub fn behind(systems: &[(System, Vec<&Run>)], columns: &[&Column]) -> Vec<String> {
-    let Some((_, ours)) = systems.iter().find(|(system, _)| *system == System::Nearcast) else { return Vec::new() };
+    let Some((_, ours)) = systems.iter().find(|(system, _)| *system == System::Nearcast) else {
+        return Vec::new();
+    };
     let median = |column: &Column, runs: &[&Run]| {
         Spread::of(runs.iter().filter_map(|run| (column.figure)(run))).map(|spread| spread.median)
     };
@@ -181,7 +186,11 @@ pub fn behind(systems: &[(System, Vec<&Run>)], columns: &[&Column]) -> Vec<Strin
 fn columns(rows: &[Vec<String>]) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default()
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or_default()
     };
     let widths: Vec<_> = (0..count).map(width).collect();
     let mut text = String::new();

@@ -46,9 +46,8 @@ impl Far {
     pub fn join(ends: [&Space; 2], names: [&str; 2], line: &Line, seed: u64) -> Result<Self> {
         let device = |end: &Space, name: &str| {
             let name = name.to_owned();
-            let made = end.within(move || {
-                Ok(DeviceBuilder::new().name(name).mtu(MTU as u16).build_sync()?)
-            });
+            let made =
+                end.within(move || Ok(DeviceBuilder::new().name(name).mtu(MTU as u16).build_sync()?));
             made.context("a TUN device can't be made; is /dev/net/tun there?").map(Arc::new)
         };
         let [a, b] = [device(ends[0], names[0])?, device(ends[1], names[1])?];
@@ -67,7 +66,9 @@ impl Far {
                     .spawn(move || take(&from, &interrupt, &taking, line, dice))?,
             );
             threads.push(
-                std::thread::Builder::new().name("far-give".into()).spawn(move || give(&to, &giving, &stopped))?,
+                std::thread::Builder::new()
+                    .name("far-give".into())
+                    .spawn(move || give(&to, &giving, &stopped))?,
             );
             ways.push(way);
         }
@@ -120,9 +121,7 @@ fn give(to: &SyncDevice, way: &Way, ended: &AtomicBool) {
                 }
                 way.waiting.lock().unwrap_or_else(PoisonError::into_inner)
             }
-            Some(early) => {
-                way.arrived.wait_timeout(waiting, early).unwrap_or_else(PoisonError::into_inner).0
-            }
+            Some(early) => way.arrived.wait_timeout(waiting, early).unwrap_or_else(PoisonError::into_inner).0,
             None => way.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner),
         };
     }

@@ -129,7 +129,8 @@ impl Space {
         let Ok(folder) = std::fs::read_dir("/run/netns") else { return };
         for entry in folder.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+            let owner =
+                name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
             if owner.is_some_and(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists()) {
                 run(Command::new("ip").args(["netns", "del", &name]), "").ok();
             }

@@ -72,7 +72,9 @@ impl Topology {
             space.nft("table ip probe { }\n")?;
             space.ip(&["tuntap add dev probe mode tun".to_owned()])
         });
-        probe.err().map(|error| format!("network namespaces can't be made here (it takes root, iproute2 and nftables): {error:#}"))
+        probe.err().map(|error| {
+            format!("network namespaces can't be made here (it takes root, iproute2 and nftables): {error:#}")
+        })
     }
 
     /// Lays it. `origin` adds a host for a plain server: its network and its line.
@@ -83,7 +85,9 @@ impl Topology {
         let middle = Space::add("middle")?;
         middle.forward()?;
         let (mut routers, mut cables) = (Vec::new(), Vec::new());
-        let mut table = String::from("table inet lab {\n set unplugged { type ifname; }\n chain f {\n type filter hook forward priority 0;\n iifname @unplugged drop\n oifname @unplugged drop\n }\n}\n");
+        let mut table = String::from(
+            "table inet lab {\n set unplugged { type ifname; }\n chain f {\n type filter hook forward priority 0;\n iifname @unplugged drop\n oifname @unplugged drop\n }\n}\n",
+        );
         table.push('\n');
         middle.nft(&table)?;
         for (index, network) in scenario.networks.iter().enumerate() {
@@ -118,7 +122,8 @@ impl Topology {
         let behind = usize::MAX;
         let origin =
             origin.map(|(network, line)| Wanted { name: "origin", network, line, nat: None, behind });
-        let mut town = Self { tracker, hosts: Vec::new(), _cables: cables, _translators: Vec::new(), routers, middle };
+        let mut town =
+            Self { tracker, hosts: Vec::new(), _cables: cables, _translators: Vec::new(), routers, middle };
         let mut lines = vec![0; scenario.networks.len()];
         let mut boxes: Vec<(usize, usize, usize)> = Vec::new();
         for (index, wanted) in nodes.chain(origin).enumerate() {
@@ -225,7 +230,8 @@ impl Topology {
         let routers = self.routers.iter().map(Space::interfaces).collect::<Result<Vec<_>>>()?;
         let sent = |host: &Host| {
             let interfaces = routers.get(host.network?)?.as_array()?;
-            let plug = interfaces.iter().find(|interface| interface["ifname"].as_str() == Some(&host.plug))?;
+            let plug =
+                interfaces.iter().find(|interface| interface["ifname"].as_str() == Some(&host.plug))?;
             plug["stats64"]["rx"]["bytes"].as_u64()
         };
         Ok(self.hosts.iter().map(|host| sent(host).unwrap_or_default()).collect())

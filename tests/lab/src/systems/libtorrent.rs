@@ -11,7 +11,8 @@ use super::{
 };
 
 pub fn version() -> Result<String> {
-    let said = Command::new(PYTHON).args(["-c", "import libtorrent; print(libtorrent.__version__)"]).output()?;
+    let said =
+        Command::new(PYTHON).args(["-c", "import libtorrent; print(libtorrent.__version__)"]).output()?;
     if !said.status.success() {
         bail!("libtorrent's Python binding is missing; `scripts/install-packages lab` installs it");
     }

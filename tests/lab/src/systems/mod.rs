@@ -167,7 +167,9 @@ impl System {
         match self {
             Self::Nearcast => nearcast::source(stage, node).map(Some),
             Self::Http => Ok(None),
-            Self::LibtorrentDeadlines | Self::LibtorrentSequential => libtorrent::source(stage, node).map(Some),
+            Self::LibtorrentDeadlines | Self::LibtorrentSequential => {
+                libtorrent::source(stage, node).map(Some)
+            }
             Self::Rqbit => rqbit::source(stage, node).map(Some),
         }
     }

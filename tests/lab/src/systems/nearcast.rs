@@ -31,7 +31,8 @@ pub fn tracker(stage: &Stage<'_>) -> Result<Program> {
     command.arg(&groups).arg("--state").arg(stage.folder.join("tracker"));
     let mut program = Program::spawn("nearcast-tracker", command)?;
     let address = program.wait_for("where it listens", |line| {
-        Some(line.strip_prefix("listening on ")?.trim().to_owned()).filter(|address| address.contains("/tcp/"))
+        Some(line.strip_prefix("listening on ")?.trim().to_owned())
+            .filter(|address| address.contains("/tcp/"))
     })?;
     std::fs::write(stage.folder.join("tracker-address"), address)?;
     Ok(program)
@@ -110,7 +111,8 @@ pub fn seat(stage: &Stage<'_>, node: usize, measured: bool) -> Result<Seat> {
     let mut command = host.space.command(binary("nearcast")?);
     command.args(["play", &link]).args(&options);
     let mut daemon = Program::spawn("nearcast", command)?;
-    let target = daemon
-        .wait_for("its local address", |line| line.starts_with("http://127.").then(|| line.trim().to_owned()))?;
+    let target = daemon.wait_for("its local address", |line| {
+        line.starts_with("http://127.").then(|| line.trim().to_owned())
+    })?;
     Ok(Seat { daemon: Some(daemon), target, arguments: Vec::new() })
 }

@@ -34,7 +34,19 @@ pub fn tracker(stage: &Stage<'_>) -> Result<Program> {
     let url = format!("http://{address}:{port}/stats");
     host.space.output(
         "curl",
-        &["--silent", "--output", "/dev/null", "--retry", "50", "--retry-delay", "1", "--retry-connrefused", "--max-time", "50", &url],
+        &[
+            "--silent",
+            "--output",
+            "/dev/null",
+            "--retry",
+            "50",
+            "--retry-delay",
+            "1",
+            "--retry-connrefused",
+            "--max-time",
+            "50",
+            &url,
+        ],
     )?;
     Ok(program)
 }
