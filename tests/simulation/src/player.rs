@@ -25,7 +25,7 @@ enum Clock {
     Running(u64, Duration),
 }
 
-/// Where a viewer goes, and for how long.
+/// Where a viewer goes, and how much of the film it watches there.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Leg {
     pub from: u64,
@@ -48,6 +48,8 @@ pub(crate) struct Player {
     legs: VecDeque<Leg>,
     leg: Leg,
     began: Duration,
+    /// How long the clock has run on this leg, before it last began to.
+    ran: Duration,
     opened: bool,
     tail: Option<u64>,
     from: u64,
@@ -78,6 +80,7 @@ impl Player {
             legs,
             leg,
             began: Duration::ZERO,
+            ran: Duration::ZERO,
             opened: false,
             tail: index_last.then(|| film.size().saturating_sub(INDEX)),
             from: leg.from,
@@ -140,8 +143,13 @@ impl Player {
     }
 
     fn begin(&mut self, now: Duration) {
-        (self.began, self.clock) = (now, Clock::Filling(now));
+        (self.began, self.ran, self.clock) = (now, Duration::ZERO, Clock::Filling(now));
         self.views.push(View::default());
+    }
+
+    fn run_for(&mut self, time: Duration) {
+        self.ran += time;
+        self.played += time;
     }
 
     fn has_run(&self) -> bool {
@@ -171,7 +179,7 @@ impl Player {
             && !self.ended
         {
             let dry = since + self.media(self.at.saturating_sub(byte));
-            self.played += dry.saturating_sub(since);
+            self.run_for(dry.saturating_sub(since));
             self.stalls += 1;
             (self.clock, self.from) = (Clock::Filling(dry.min(now)), self.at);
         }
@@ -229,8 +237,10 @@ impl Player {
     }
 
     fn leg_ends(&self) -> Option<Duration> {
-        // Nobody leaves before the picture has run.
-        self.leg.watch.filter(|_| self.has_run()).map(|watch| self.began + watch)
+        match self.clock {
+            Clock::Running(_, since) => self.leg.watch.map(|watch| since + watch.saturating_sub(self.ran)),
+            Clock::Filling(_) => None,
+        }
     }
 
     fn next_look(&self, now: Duration) -> Option<Duration> {
@@ -260,9 +270,8 @@ impl Player {
         if !over && !shown_all {
             return false;
         }
-        match self.clock {
-            Clock::Running(_, since) => self.played += now - since,
-            Clock::Filling(since) => self.stalled += now.saturating_sub(since),
+        if let Clock::Running(_, since) = self.clock {
+            self.run_for(now - since);
         }
         let Some(leg) = self.legs.pop_front() else {
             self.through = true;
@@ -314,7 +323,7 @@ mod tests {
             &film.all().intersection(&(0..61).into()),
         );
         assert!(player.waits());
-        assert!(matches!(events.last(), Some(Event::Reading { waiting: true, .. })));
+        assert!(events.iter().any(|event| matches!(event, Event::Reading { waiting: true, .. })));
         let mut events = Vec::new();
         player.step(Duration::from_secs(6), &film.all(), &mut events);
         assert!(!player.waits());

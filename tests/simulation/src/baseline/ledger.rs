@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use nearcast_protocol::{Blocks, Geometry, pieces::Class};
+use nearcast_protocol::{BLOCK_BYTES, Blocks, Geometry, pieces::Class};
 use nearcast_schedule::{Action, Event, Failure, Film, Peer, RequestId};
 use rand::{SeedableRng, rngs::StdRng};
 
@@ -73,6 +73,7 @@ pub(crate) struct Ledger {
     pub requests: BTreeMap<RequestId, Asked>,
     /// The byte that is read next.
     cursor: u64,
+    jumped: bool,
     /// How long a piece takes, on average.
     pub piece_time: Duration,
     pub dice: StdRng,
@@ -93,6 +94,7 @@ impl Ledger {
             peers: BTreeMap::new(),
             requests: BTreeMap::new(),
             cursor: 0,
+            jumped: false,
             piece_time: Duration::from_secs(1),
             dice: StdRng::seed_from_u64(seed),
             next_request: 0,
@@ -117,6 +119,11 @@ impl Ledger {
 
     pub fn cursor(&self) -> u64 {
         self.cursor
+    }
+
+    /// Whether the reader went elsewhere since this was last asked.
+    pub fn has_jumped(&mut self) -> bool {
+        std::mem::take(&mut self.jumped)
     }
 
     fn blocks(&self, piece: Piece) -> std::ops::Range<u64> {
@@ -155,7 +162,11 @@ impl Ledger {
                     source.rests_until = now + rest;
                 }
             }
-            Event::Reading { bytes, .. } => self.cursor = bytes.start,
+            Event::Reading { bytes, .. } => {
+                // A read follows the one before, or nearly.
+                self.jumped |= bytes.start.abs_diff(self.cursor) > 4 * PIECE_BLOCKS * BLOCK_BYTES;
+                self.cursor = bytes.start;
+            }
             Event::ReaderClosed { .. } => self.cursor = 0,
             _ => {}
         }

@@ -3,15 +3,16 @@
 //!
 //! As the dossier has it (`p2p-anchors` §2.2; libtorrent 069017e33 `torrent.cpp` and `docs/streaming.rst`):
 //! the pieces of a window ahead of the read position are given, in order, each to the peer with the shortest
-//! queue; one that takes much longer than pieces take on average is asked of another peer too. Beyond the
-//! window, each peer with room is asked for the rarest piece that it has. The window is counted in bytes,
-//! whatever the film's rate. A peer's queue is three seconds of its rate. Peers are those of a tracker that
-//! lists at random.
+//! queue; one that takes much longer than pieces take on average is asked of another peer instead. Beyond
+//! the window, each peer with room is asked for the rarest piece that it has. The window is counted in bytes,
+//! whatever the film's rate. A peer's queue is three seconds of its rate. Where the reader jumps, what isn't
+//! in its new window is cancelled. Peers are those of a tracker that lists at random.
 //!
 //! Kinder than the original: a window piece is thought of at every event, not once a second, and the
-//! arithmetic of queue times is right.
+//! arithmetic of queue times is right. And what lies beyond the window fills no more than one second of a
+//! peer's queue, so that window pieces never wait behind it for long.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use nearcast_protocol::Blocks;
 use nearcast_schedule::{Action, Event, Film, Peer};
@@ -24,9 +25,9 @@ use crate::brain::Scheduler;
 const WINDOW: u64 = 8 * 1024 * 1024;
 /// A peer's queue, in seconds of its rate and in requests.
 const QUEUE_SECONDS: f64 = 3.0;
-const QUEUE_REQUESTS: std::ops::Range<usize> = 2..32;
-/// No window piece is queued for longer than this if it can wait.
-const LONGEST_QUEUE: f64 = 2.0;
+const QUEUE_REQUESTS: Range<usize> = 2..32;
+/// And how much of it what lies beyond the window may fill.
+const BEYOND_SECONDS: f64 = 1.0;
 /// So many times the average time, and a window piece is asked of another.
 const LATE: u32 = 3;
 
@@ -34,8 +35,8 @@ pub(crate) struct RarestFirst {
     ledger: Ledger,
 }
 
-fn has_room(source: &Source, now: Duration) -> bool {
-    let by_rate = (source.queued as f64) < source.rate * QUEUE_SECONDS;
+fn has_room(source: &Source, seconds: f64, now: Duration) -> bool {
+    let by_rate = (source.queued as f64) < source.rate * seconds;
     let requests = source.open < QUEUE_REQUESTS.start || by_rate && source.open < QUEUE_REQUESTS.end;
     requests && !source.rests(now)
 }
@@ -51,26 +52,33 @@ impl RarestFirst {
 
     /// Who would deliver a piece of the window first.
     fn soonest(&self, now: Duration, piece: Piece, without: Option<Peer>) -> Option<(f64, Peer)> {
-        let having =
-            self.ledger.peers.iter().filter(|(peer, source)| {
-                Some(**peer) != without && source.has(piece) && has_room(source, now)
-            });
+        let having = self.ledger.peers.iter().filter(|(peer, source)| {
+            Some(**peer) != without && source.has(piece) && has_room(source, QUEUE_SECONDS, now)
+        });
         having
             .map(|(peer, source)| (queue_time(source), *peer))
             .min_by(|(one, _), (other, _)| one.total_cmp(other))
     }
 
-    fn pick(&mut self, now: Duration) {
-        self.take_from_the_late(now);
-        let head = self.ledger.head();
+    fn window(&self) -> Range<Piece> {
         let end = self.ledger.piece_at(self.ledger.cursor() + WINDOW) + 1;
-        for piece in head..end.min(self.ledger.states.len()) {
+        self.ledger.head()..end.min(self.ledger.states.len())
+    }
+
+    fn pick(&mut self, now: Duration) {
+        let window = self.window();
+        if self.ledger.has_jumped() {
+            let requests = self.ledger.requests.iter();
+            let beyond = requests.filter(|(_, asked)| !window.contains(&asked.piece));
+            let beyond: Vec<_> = beyond.map(|(request, _)| *request).collect();
+            beyond.into_iter().for_each(|request| self.ledger.cancel(request));
+        }
+        self.take_from_the_late(now);
+        for piece in window {
             if self.ledger.states.get(piece) != Some(&State::Missing) {
                 continue;
             }
-            if let Some((queue, peer)) = self.soonest(now, piece, None)
-                && (piece == head || queue <= LONGEST_QUEUE)
-            {
+            if let Some((_, peer)) = self.soonest(now, piece, None) {
                 self.ledger.ask(now, peer, piece);
             }
         }
@@ -79,12 +87,13 @@ impl RarestFirst {
 
     /// A window piece that is late is taken from its peer, if another has an empty queue.
     fn take_from_the_late(&mut self, now: Duration) {
-        let (head, end) = (self.ledger.head(), self.ledger.piece_at(self.ledger.cursor() + WINDOW) + 1);
+        let window = self.window();
         let late = self.ledger.piece_time * LATE;
-        let overdue =
-            self.ledger.requests.iter().filter(|(_, asked)| {
-                (head..end).contains(&asked.piece) && now.saturating_sub(asked.at) > late
-            });
+        let overdue = self
+            .ledger
+            .requests
+            .iter()
+            .filter(|(_, asked)| window.contains(&asked.piece) && now.saturating_sub(asked.at) > late);
         let overdue: Vec<_> = overdue.map(|(request, asked)| (*request, *asked)).collect();
         for (request, asked) in overdue {
             let other = self.soonest(now, asked.piece, Some(asked.peer));
@@ -97,8 +106,12 @@ impl RarestFirst {
 
     fn pick_rarest(&mut self, now: Duration) {
         let ledger = &mut self.ledger;
-        let free: Vec<_> =
-            ledger.peers.iter().filter(|(_, source)| has_room(source, now)).map(|(peer, _)| *peer).collect();
+        let free: Vec<_> = ledger
+            .peers
+            .iter()
+            .filter(|(_, source)| has_room(source, BEYOND_SECONDS, now))
+            .map(|(peer, _)| *peer)
+            .collect();
         let mut missing: Vec<_> = (0..ledger.states.len())
             .filter(|piece| ledger.states.get(*piece) == Some(&State::Missing))
             .map(|piece| (ledger.rarity.get(piece).copied().unwrap_or(0), ledger.dice.random::<u32>(), piece))
@@ -108,7 +121,9 @@ impl RarestFirst {
         }
         missing.sort_unstable();
         for peer in free {
-            while let Some(source) = ledger.peers.get(&peer).filter(|source| has_room(source, now)) {
+            while let Some(source) =
+                ledger.peers.get(&peer).filter(|source| has_room(source, BEYOND_SECONDS, now))
+            {
                 let rarest = missing.iter().position(|(.., piece)| source.has(*piece));
                 let Some(at) = rarest else { break };
                 let (.., piece) = missing.remove(at);

@@ -176,7 +176,9 @@ impl World<'_> {
         self.decide(node);
         let count = self.film.count();
         let done = &mut self.nodes[node as usize];
-        done.fetching = None;
+        if let Some(fetching) = done.fetching.take() {
+            debug_assert_eq!(fetching.scheduler.held(), &done.held, "what it was told is what came");
+        }
         let idle = done
             .links
             .iter()
