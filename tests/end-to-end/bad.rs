@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use nearcast_network::{Config, Keypair, Network};
 use nearcast_protocol::{
-    Blocks, Link, Multiaddr, Role,
+    Blocks, Group, Link, Multiaddr, Role,
     pieces::{Data, Frame, Hello, MAX_FRAGMENT, VERSION},
     tracker::{Answer, Holding, Medium, Reach, Registration, Request},
 };
@@ -201,6 +201,7 @@ fn bad_peer(ip: &str, tracker: &str, link: &Link, badness: Badness) -> Result<Ba
                         size: link.size,
                         token: None,
                         role: Role::Terminal,
+                        group: Group::UNKNOWN,
                     };
                     stream.send.send(Frame::Hello(hello)).await?;
                     for frame in Frame::have(&Blocks::from(0..link.geometry().count())) {

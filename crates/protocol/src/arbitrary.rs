@@ -183,8 +183,16 @@ pub fn answers() -> impl Strategy<Value = Answer> {
 }
 
 pub fn frames() -> impl Strategy<Value = Frame> {
-    let hello = (any::<(u16, u64)>(), ids(), option::of(tokens()), roles())
-        .prop_map(|((version, size), resource, token, role)| Hello { version, resource, size, token, role });
+    let hello = (any::<(u16, u64)>(), ids(), option::of(tokens()), roles(), groups()).prop_map(
+        |((version, size), resource, token, role, group)| Hello {
+            version,
+            resource,
+            size,
+            token,
+            role,
+            group,
+        },
+    );
     let class = select(&[Class::Urgent, Class::Ready, Class::Prefetch, Class::Background][..]);
     let request =
         (any::<(u32, u64, u64, u32)>(), class).prop_map(|((id, first, count, deadline_ms), class)| {

@@ -10,7 +10,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use minicbor::{Decode, Encode};
 
 use crate::{
-    Blocks, PeerAddress, ResourceId, Role, Token,
+    Blocks, Group, PeerAddress, ResourceId, Role, Token,
     wire::{self, MAX_FRAME, WireError},
 };
 
@@ -71,6 +71,10 @@ pub struct Hello {
     /// What the speaker is there for.
     #[n(4)]
     pub role: Role,
+    /// The speaker's network group, as the tracker has told it: a claim, until a list names the speaker.
+    #[n(5)]
+    #[cbor(default)]
+    pub group: Group,
 }
 
 /// How badly a request is wanted, the most urgent first (DESIGN §5.5).
@@ -442,12 +446,19 @@ mod tests {
     #[test]
     fn a_newer_peer_may_add_fields() {
         let resource = ResourceId::from_bytes([7; 32]);
-        let hello = Hello { version: 2, resource, size: 5, token: None, role: Role::Publisher };
+        let hello =
+            Hello { version: 2, resource, size: 5, token: None, role: Role::Publisher, group: Group(7) };
         let mut body = wire::encode(&hello);
-        assert_eq!(body.first(), Some(&0x85), "an array of five");
-        body[0] = 0x86;
+        assert_eq!(body.first(), Some(&0x86), "an array of six");
+        body[0] = 0x87;
         body.extend(wire::encode(&vec!["zstd", "later"]));
-        assert_eq!(decode(framed(0, &body)).unwrap(), Some(Frame::Hello(hello)));
+        assert_eq!(decode(framed(0, &body)).unwrap(), Some(Frame::Hello(hello.clone())));
+        // One from before there were groups says nothing of its own.
+        let mut body = wire::encode(&Hello { group: Group::UNKNOWN, ..hello.clone() });
+        body[0] = 0x85;
+        assert_eq!(body.pop(), Some(0));
+        let older = Hello { group: Group::UNKNOWN, ..hello };
+        assert_eq!(decode(framed(0, &body)).unwrap(), Some(Frame::Hello(older)));
     }
 
     proptest! {

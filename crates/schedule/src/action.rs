@@ -37,6 +37,12 @@ pub enum Action {
         /// Which.
         request: RequestId,
     },
+    /// Tell the terminals of the own group that these blocks are being fetched into it. It is told again
+    /// while that goes on; what isn't told again within [`LEASE`](crate::LEASE) no longer counts.
+    Import {
+        /// What.
+        blocks: Range<u64>,
+    },
     /// Poll again at this time even if nothing happens. It replaces a later one.
     WakeAt(#[serde(with = "recorded::micros")] Duration),
 }
@@ -66,6 +72,8 @@ pub enum Because {
     HeldAlready,
     /// The user paused fetching.
     Paused,
+    /// It is fetched from outside, and the own group's others needn't.
+    ForTheGroup,
     /// Something may have to be done then.
     Watchdog,
 }

@@ -20,6 +20,7 @@ use crate::{
     action::Because,
     demand::{GRACE, Lane, Rank},
     film::Peer,
+    import::{Turns, segment_end},
     neighbour::Neighbour,
     rate::{bytes_in, time_for},
     schedule::Schedule,
@@ -48,6 +49,10 @@ const LEISURE: Duration = Duration::from_secs(10);
 pub(crate) const LAST_RESORT: Duration = Duration::from_secs(2);
 /// Runs that are only charged, in one walk: enough for the urgent and the ready window.
 const MOST_CHARGES: usize = 256;
+/// A group member whose rate isn't known yet is hoped to give so many times the film's rate.
+const HOPE: u64 = 3;
+/// Runs that are left to others of the group, in one walk.
+const MOST_LEFT: usize = 96;
 const TIERS: usize = 4;
 
 /// How long one request should take its peer, and its most bytes.
@@ -74,6 +79,9 @@ pub(crate) struct Candidate<'a> {
     /// Benched, but the last resort.
     spare: bool,
     tie: u64,
+    /// What it is hoped to give until its rate is known: the group gets the chance to show it before
+    /// anything is fetched from outside.
+    hoped: u64,
     blocks: &'a Blocks,
     /// A run around the last block looked at, of which it `holds` all or nothing.
     known: Range<u64>,
@@ -81,8 +89,16 @@ pub(crate) struct Candidate<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    fn new(peer: Peer, neighbour: &'a Neighbour, now: Duration, depth: Duration, tier: usize) -> Self {
+    fn new(
+        peer: Peer,
+        neighbour: &'a Neighbour,
+        now: Duration,
+        depth: Duration,
+        tier: usize,
+        pace: u64,
+    ) -> Self {
         let rate = neighbour.rate(now);
+        let hoped = if neighbour.rate.is_proved() { rate } else { rate.max(pace.saturating_mul(HOPE)) };
         let depth = depth.max(neighbour.latency * 2);
         let spare = neighbour
             .bench
@@ -98,6 +114,7 @@ impl<'a> Candidate<'a> {
             benched: neighbour.benched_for(now),
             spare,
             tie: neighbour.tie,
+            hoped,
             blocks: &neighbour.blocks,
             known: 0..0,
             holds: false,
@@ -119,6 +136,11 @@ impl<'a> Candidate<'a> {
     /// How long from now until it would have delivered `bytes` more.
     pub(crate) fn eta(&self, bytes: u64) -> Duration {
         self.benched + self.lag + time_for(self.queued.saturating_add(bytes), self.rate)
+    }
+
+    /// The same, at the rate it is hoped to have.
+    fn hoped_eta(&self, bytes: u64) -> Duration {
+        self.benched + self.lag + time_for(self.queued.saturating_add(bytes), self.hoped)
     }
 
     pub(crate) fn has_room(&self, rank: Rank) -> bool {
@@ -150,6 +172,17 @@ pub(crate) struct Pick {
     pub(crate) class: Class,
     pub(crate) deadline: Duration,
     pub(crate) because: Because,
+    /// Whether the group's others are to be told, since it comes from outside.
+    pub(crate) import: bool,
+}
+
+/// What a walk has left undone.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Unmet {
+    /// Anything is wanted that is neither held nor in flight.
+    pub(crate) any: bool,
+    /// Some of it because others of the group are to fetch it.
+    pub(crate) left_to_others: bool,
 }
 
 /// A lane and how far the walk has come on it.
@@ -171,14 +204,14 @@ impl Schedule {
             .iter()
             .filter(|(_, neighbour)| !neighbour.blocks.is_empty())
             .map(|(peer, neighbour)| {
-                Candidate::new(*peer, neighbour, now, depth, neighbour.tier(self.own_group))
+                let tier = neighbour.tier(self.own_group);
+                Candidate::new(*peer, neighbour, now, depth, tier, self.bytes_per_second())
             })
             .collect()
     }
 
-    /// Decides all requests that can be made now. Also tells whether anything is wanted that is neither held
-    /// nor in flight.
-    pub(crate) fn assign(&self, now: Duration, lanes: &[Lane]) -> (Vec<Pick>, bool) {
+    /// Decides all requests that can be made now. Also tells what is left undone.
+    pub(crate) fn assign(&self, now: Duration, lanes: &[Lane]) -> (Vec<Pick>, Unmet) {
         let mut candidates = self.candidates(now, lanes);
         let mut budget = if self.proved { UNVERIFIED_BYTES } else { UNPROVED_BYTES }
             .saturating_sub(candidates.iter().map(|candidate| candidate.queued).sum());
@@ -186,13 +219,14 @@ impl Schedule {
         // Given away in this walk, really or not.
         let mut planned = Blocks::new();
         let mut picks = Vec::new();
-        let mut charges = 0;
+        let (mut charges, mut left) = (0, 0);
         let mut walked: Vec<_> = lanes
             .iter()
             .map(|lane| Walked { lane, gap: self.gap(&planned, lane.blocks.clone()) })
             .filter(|walked| walked.gap.is_some())
             .collect();
-        let unmet = !walked.is_empty();
+        let mut unmet = Unmet { any: !walked.is_empty(), left_to_others: false };
+        let mut turns = Turns::new(self, now);
 
         while budget > 0 && charges < MOST_CHARGES {
             let next = walked.iter_mut().filter(|walked| walked.gap.is_some()).min_by_key(|walked| {
@@ -211,7 +245,16 @@ impl Schedule {
                 break;
             }
             let (class, deadline) = (lane.class(block), lane.deadline(block));
-            let resume = match choose(&mut candidates, now, block, class, lane.rank, deadline) {
+            let outside = turns.mine(block, deadline, lane.rank);
+            let resume = match choose(&mut candidates, now, block, class, lane.rank, deadline, outside) {
+                Choice::SkipTo(next) if !outside => {
+                    unmet.left_to_others = true;
+                    left += 1;
+                    if left > MOST_LEFT {
+                        break;
+                    }
+                    next.min(segment_end(block))
+                }
                 Choice::SkipTo(next) => next,
                 Choice::Take(at, really) => {
                     let candidate = &mut candidates[at];
@@ -220,7 +263,12 @@ impl Schedule {
                     // The farther ahead, the coarser what is only charged may be.
                     let coarse = if really { 0 } else { lane.ahead(block) / (16 * BLOCK_BYTES) };
                     let length = size.clamp(1, MAX_REQUEST_BLOCKS).max(coarse);
-                    let end = (block + length).min(run.end).min(candidate.known.end);
+                    let mut end = (block + length).min(run.end).min(candidate.known.end);
+                    // Whose turn it is changes from segment to segment.
+                    let import = candidate.tier > 0;
+                    if import && turns.shared() {
+                        end = end.min(segment_end(block));
+                    }
                     let bytes = self.bytes_of(block..end);
                     candidate.queued += bytes;
                     planned.insert(block..end);
@@ -234,6 +282,7 @@ impl Schedule {
                             class,
                             deadline,
                             because,
+                            import,
                         });
                     } else {
                         charges += 1;
@@ -278,6 +327,7 @@ fn choose(
     class: Class,
     rank: Rank,
     deadline: Duration,
+    outside: bool,
 ) -> Choice {
     let leisure = class >= Class::Prefetch;
     // Of each tier the one who delivers first; if there is time, of those with room.
@@ -285,6 +335,9 @@ fn choose(
     let mut spare: Option<(Duration, u64, usize)> = None;
     let mut next = u64::MAX;
     for (at, candidate) in candidates.iter_mut().enumerate() {
+        if candidate.tier > 0 && !outside {
+            continue;
+        }
         let holds = candidate.holds(block);
         let room = candidate.has_room(rank);
         let last_resort = candidate.is_last_resort();
@@ -324,7 +377,7 @@ fn choose(
     }
     let in_time = deadline.saturating_sub(SAFETY).saturating_sub(now).max(GRACE);
     for dearer in ascending {
-        if pick.1 <= in_time {
+        if pick.1 <= in_time || candidates[pick.3].hoped_eta(BLOCK_BYTES) <= in_time {
             break;
         }
         if dearer.1 < pick.1 {

@@ -227,6 +227,7 @@ mod tests {
             size_proved,
             held: Blocks::new(),
             own_group: Group(1),
+            own_name: 0,
         };
         Schedule::new(film, fetch, 0)
     }

@@ -27,6 +27,8 @@ pub enum Event {
         /// Whether it is on the same local network or behind the same public address, and so a neighbour
         /// whatever the group table says.
         local: bool,
+        /// A number that stands for it, the same on every node: members of a group take turns by it.
+        name: u64,
     },
     /// The peer has these blocks too.
     PeerHas {
@@ -43,6 +45,13 @@ pub enum Event {
         /// What it lost.
         #[serde(with = "recorded::blocks")]
         blocks: Blocks,
+    },
+    /// The peer says that it fetches these blocks into the group, and will have them to give.
+    PeerImports {
+        /// Who.
+        peer: Peer,
+        /// What.
+        blocks: Range<u64>,
     },
     /// The peer is gone; its requests are void.
     PeerLeft {

@@ -33,6 +33,9 @@ pub struct Film {
     /// The group of this node, [`Group::UNKNOWN`] until the tracker has said.
     #[serde(with = "recorded::group")]
     pub own_group: Group,
+    /// The number that stands for this node, as [`Event::PeerJoined`](crate::Event::PeerJoined) has one for
+    /// each peer.
+    pub own_name: u64,
 }
 
 /// How much of the film is fetched.

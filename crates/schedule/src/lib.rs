@@ -23,6 +23,7 @@
 //! | `schedule` | [`Schedule`]: the state, and what each event does to it |
 //! | `demand`, `reader` | what is wanted by when; how a cursor is made of reads |
 //! | `assign`, `rescue` | who is asked; who is asked instead |
+//! | `import` | who of a group fetches what into it, so that it comes in once |
 //! | `neighbour`, `rate` | what is known of a peer |
 //! | `wait`, `statistics` | why the picture waits, in one sentence; how much came from where |
 //! | `log`, `recorded` | every event and decision, and their replay |
@@ -32,6 +33,7 @@ mod assign;
 mod demand;
 mod event;
 mod film;
+mod import;
 mod log;
 mod neighbour;
 mod rate;
@@ -45,6 +47,7 @@ mod wait;
 pub use action::{Action, Because};
 pub use event::{Event, Failure};
 pub use film::{Fetch, Film, Peer, Reader, RequestId};
+pub use import::LEASE;
 pub use log::{Divergence, Entry, replay};
 pub use schedule::Schedule;
 pub use statistics::{PeerStatistics, Statistics};

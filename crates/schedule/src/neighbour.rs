@@ -6,6 +6,7 @@ use nearcast_protocol::{Blocks, Group, Role, pieces::MAX_FRAGMENT};
 
 use crate::{
     film::RequestId,
+    import::Imports,
     rate::{Rate, time_for},
 };
 
@@ -62,6 +63,10 @@ pub(crate) struct Neighbour {
     pub(crate) group: Group,
     pub(crate) role: Role,
     pub(crate) local: bool,
+    /// The number that stands for it on every node.
+    pub(crate) name: u64,
+    /// What it fetches into the group.
+    pub(crate) imports: Imports,
     pub(crate) blocks: Blocks,
     pub(crate) requests: BTreeMap<RequestId, InFlight>,
     pub(crate) rate: Rate,
@@ -84,11 +89,21 @@ pub(crate) struct Neighbour {
 }
 
 impl Neighbour {
-    pub(crate) fn new(group: Group, role: Role, local: bool, guess: u64, tie: u64, now: Duration) -> Self {
+    pub(crate) fn new(
+        group: Group,
+        role: Role,
+        local: bool,
+        name: u64,
+        guess: u64,
+        tie: u64,
+        now: Duration,
+    ) -> Self {
         Self {
             group,
             role,
             local,
+            name,
+            imports: Imports::default(),
             blocks: Blocks::new(),
             requests: BTreeMap::new(),
             rate: Rate::new(guess, now),

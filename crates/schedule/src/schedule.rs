@@ -10,10 +10,11 @@ use nearcast_protocol::{Blocks, Geometry, Group};
 
 use crate::{
     action::{Action, Because},
-    assign::{LAST_RESORT, Pick},
+    assign::{LAST_RESORT, Pick, Unmet},
     demand::{Rank, missing},
     event::{Event, Failure},
     film::{Fetch, Film, Peer, Reader, RequestId},
+    import::OwnImports,
     log::{Entry, Log},
     neighbour::{InFlight, Neighbour},
     rate::GUESS,
@@ -51,6 +52,11 @@ pub struct Schedule {
     pub(crate) paused: bool,
     pub(crate) tail_wanted: bool,
     pub(crate) received: Received,
+    /// What this node fetches into the group.
+    pub(crate) own_imports: OwnImports,
+    /// When the group, or this node itself, last got something that was missing here.
+    pub(crate) group_moved: Duration,
+    pub(crate) own_name: u64,
     seed: u64,
     next_request: u32,
     /// Whether anything has happened that a plan should answer.
@@ -84,6 +90,9 @@ impl Schedule {
             paused: false,
             tail_wanted: true,
             received: Received::default(),
+            own_imports: OwnImports::default(),
+            group_moved: Duration::ZERO,
+            own_name: film.own_name,
             seed,
             next_request: 0,
             due: true,
@@ -102,18 +111,23 @@ impl Schedule {
         self.log.push(Entry::Event { at: now, event: event.clone() });
         self.excuse_oversleeping(now);
         match event {
-            Event::PeerJoined { peer, group, role, local } => {
+            Event::PeerJoined { peer, group, role, local, name } => {
                 let (guess, tie) = (self.guess(now), mix(self.seed ^ u64::from(peer.0)));
                 let neighbour = self
                     .peers
                     .entry(peer)
-                    .or_insert_with(|| Neighbour::new(group, role, local, guess, tie, now));
+                    .or_insert_with(|| Neighbour::new(group, role, local, name, guess, tie, now));
                 (neighbour.group, neighbour.role, neighbour.local) = (group, role, local);
+                self.own_imports.tell_again();
                 self.due = true;
             }
             Event::PeerHas { peer, mut blocks } => {
                 blocks.remove(self.geometry.count()..u64::MAX);
                 if let Some(neighbour) = self.peers.get_mut(&peer) {
+                    neighbour.imports.delivered(now, &blocks);
+                    if neighbour.tier(self.own_group) == 0 && !blocks.difference(&self.held).is_empty() {
+                        self.group_moved = now;
+                    }
                     neighbour.blocks = neighbour.blocks.union(&blocks);
                     self.due = true;
                     self.check_at = now;
@@ -122,6 +136,13 @@ impl Schedule {
             Event::PeerLost { peer, blocks } => {
                 if let Some(neighbour) = self.peers.get_mut(&peer) {
                     neighbour.blocks = neighbour.blocks.difference(&blocks);
+                }
+            }
+            Event::PeerImports { peer, blocks } => {
+                let end = blocks.end.min(self.geometry.count());
+                if let Some(neighbour) = self.peers.get_mut(&peer) {
+                    neighbour.imports.claimed(now, blocks.start..end);
+                    self.due = true;
                 }
             }
             Event::PeerLeft { peer } => {
@@ -250,12 +271,17 @@ impl Schedule {
         } else if attentive {
             self.check_at = self.check_at.min(now + ATTENTIVE);
         }
+        self.judge_imports(now);
         let (picks, unmet) = self.assign(now, &lanes);
         picks.into_iter().for_each(|pick| self.request(now, pick));
-        self.wake(now, unmet);
+        let heard = self.imports_are_heard();
+        for blocks in self.own_imports.to_tell(now, &self.held, heard) {
+            self.act(now, Action::Import { blocks }, Because::ForTheGroup);
+        }
+        self.wake(now, unmet, attentive);
     }
 
-    fn wake(&mut self, now: Duration, unmet: bool) {
+    fn wake(&mut self, now: Duration, unmet: Unmet, attentive: bool) {
         let in_flight = self.peers.values().any(Neighbour::is_busy);
         let watchdog = in_flight.then_some(self.check_at);
         let asked_again = self.peers.values().filter_map(|neighbour| neighbour.bench).filter_map(|bench| {
@@ -267,8 +293,10 @@ impl Schedule {
             };
             (at > now).then_some(at)
         });
-        let asked_again = if unmet { asked_again.min() } else { None };
-        let Some(at) = watchdog.into_iter().chain(asked_again).min() else { return };
+        let asked_again = if unmet.any { asked_again.min() } else { None };
+        // What is left to others of the group is looked at again: they may not bring it.
+        let left = unmet.left_to_others.then_some(now + if attentive { ATTENTIVE } else { WATCHDOG });
+        let Some(at) = watchdog.into_iter().chain(asked_again).chain(left).min() else { return };
         if self.wake_at.is_none_or(|earlier| at < earlier) {
             self.wake_at = Some(at);
             self.act(now, Action::WakeAt(at), Because::Watchdog);
@@ -281,7 +309,10 @@ impl Schedule {
     }
 
     fn request(&mut self, now: Duration, pick: Pick) {
-        let Pick { peer, blocks, class, deadline, because } = pick;
+        let Pick { peer, blocks, class, deadline, because, import } = pick;
+        if import {
+            self.own_imports.begin(now, blocks.clone());
+        }
         let bytes = self.bytes_of(blocks.clone());
         let Some(neighbour) = self.peers.get_mut(&peer) else { return };
         let request = RequestId(self.next_request);
@@ -347,6 +378,9 @@ impl Schedule {
 
     /// Blocks are held that weren't.
     fn gain(&mut self, now: Duration, blocks: &Blocks) {
+        if !blocks.is_empty() {
+            self.group_moved = now;
+        }
         for run in blocks.runs() {
             let run = run.start..run.end.min(self.geometry.count());
             self.held.insert(run.clone());
@@ -410,7 +444,7 @@ impl Schedule {
 }
 
 /// SplitMix64's finaliser: the same on every machine and in every version, as a log needs.
-fn mix(seed: u64) -> u64 {
+pub(crate) fn mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

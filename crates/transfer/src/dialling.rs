@@ -15,6 +15,8 @@ const CONNECTED: usize = 60;
 /// How many contacts are remembered per resource.
 const REMEMBERED: usize = 400;
 const FIRST_REST: Duration = Duration::from_secs(2);
+/// How long the own group's members are dialled before others are.
+const HEAD_START: Duration = Duration::from_millis(250);
 const LONGEST_REST: Duration = Duration::from_secs(300);
 /// After so many failures in a row nobody waits for a contact any more, though it is still tried.
 const GIVEN_UP: u32 = 3;
@@ -41,7 +43,7 @@ pub(crate) struct Contact {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum State {
     Idle,
-    Dialling,
+    Dialling(Instant),
     Connected(Peer),
     Resting(Instant),
     Banned,
@@ -90,15 +92,35 @@ impl Contacts {
     }
 
     /// Who is to be dialled now.
-    pub fn next(&mut self, now: Instant) -> Option<PeerAddress> {
+    pub fn next(&mut self, now: Instant, own: Group) -> Option<PeerAddress> {
         if self.full() {
             return None;
         }
+        let held_back = self.head_start_ends(now, own).is_some();
         let next = self.known.values_mut().filter(|contact| contact.ready(now));
-        // Somebody on the same wire comes before the tracker's order.
-        let next = next.min_by_key(|contact| (!contact.neighbour, contact.failures, contact.place))?;
-        next.state = State::Dialling;
+        // Somebody on the same wire comes before the own group, and that before the tracker's order.
+        let next = next.min_by_key(|contact| {
+            (!contact.neighbour, contact.failures, contact.is_outside(own), contact.place)
+        })?;
+        if held_back && next.is_outside(own) {
+            return None;
+        }
+        next.state = State::Dialling(now);
         Some(next.address.clone())
+    }
+
+    /// While the first of the own group are dialled, others wait a moment: whoever is met first is asked
+    /// first, and what the group holds needn't come from outside.
+    pub fn head_start_ends(&self, now: Instant, own: Group) -> Option<Instant> {
+        let near = || self.known.values().filter(|contact| !contact.is_outside(own));
+        if near().any(|contact| matches!(contact.state, State::Connected(_))) {
+            return None;
+        }
+        let dialled = near().filter_map(|contact| match contact.state {
+            State::Dialling(since) => Some(since + HEAD_START),
+            _ => None,
+        });
+        dialled.min().filter(|ends| *ends > now)
     }
 
     /// Whether nobody more may be dialled; the end of a dial or of a session changes that.
@@ -199,10 +221,15 @@ enum Stage {
 impl Contact {
     fn in_state(&self, stage: Stage) -> bool {
         match self.state {
-            State::Dialling => stage == Stage::Dialling,
+            State::Dialling(_) => stage == Stage::Dialling,
             State::Connected(_) => stage == Stage::Connected,
             _ => false,
         }
+    }
+
+    /// Whether asking it burdens another network, or a publisher.
+    fn is_outside(&self, own: Group) -> bool {
+        self.role == Role::Publisher || !(self.neighbour || self.group.same_network(own))
     }
 
     fn ready(&self, now: Instant) -> bool {
@@ -236,9 +263,31 @@ mod tests {
         let list: Vec<_> = (0..AT_ONCE as u8 + 5).map(listed).collect();
         contacts.learn(&list);
         let now = Instant::now();
-        let dialled: Vec<_> = std::iter::from_fn(|| contacts.next(now)).map(|a| a.peer).collect();
+        let dialled: Vec<_> = std::iter::from_fn(|| contacts.next(now, Group(1))).map(|a| a.peer).collect();
         let expected: Vec<_> = list[..AT_ONCE].iter().map(ListedPeer::peer).collect();
         assert_eq!(dialled, expected);
+    }
+
+    #[test]
+    fn the_own_group_has_a_head_start() {
+        let mut contacts = Contacts::default();
+        let mut list: Vec<_> = (0..3).map(listed).collect();
+        (list[0].role, list[1].group) = (Role::Publisher, Group(2));
+        contacts.learn(&list);
+        let now = Instant::now();
+        assert_eq!(contacts.next(now, Group(1)).map(|a| a.peer), Some(list[2].peer()));
+        assert_eq!(contacts.next(now, Group(1)), None);
+        assert_eq!(contacts.head_start_ends(now, Group(1)), Some(now + HEAD_START));
+        // One that is met ends it, and so does time.
+        let late = contacts.next(now + HEAD_START, Group(1)).map(|a| a.peer);
+        assert_eq!(late, Some(list[0].peer()));
+        contacts.connected(list[2].peer(), Peer(1));
+        assert_eq!(contacts.next(now, Group(1)).map(|a| a.peer), Some(list[1].peer()));
+        // Where nobody is near, nobody waits.
+        contacts.learn(&[listed(9)]);
+        let mut alone = Contacts::default();
+        alone.learn(&list[..2]);
+        assert!(alone.next(now, Group(1)).is_some() && alone.next(now, Group(1)).is_some());
     }
 
     #[test]
@@ -251,9 +300,9 @@ mod tests {
         let mut rests = Vec::new();
         contacts.ban(second);
         for _ in 0..3 {
-            assert_eq!(contacts.next(now).map(|a| a.peer), Some(first));
+            assert_eq!(contacts.next(now, Group(1)).map(|a| a.peer), Some(first));
             contacts.rest(first, None, now);
-            assert_eq!(contacts.next(now), None);
+            assert_eq!(contacts.next(now, Group(1)), None);
             let until = contacts.wake_at().unwrap();
             rests.push(until - now);
             now = until;
@@ -261,8 +310,8 @@ mod tests {
         assert_eq!(rests, [FIRST_REST, FIRST_REST * 2, FIRST_REST * 4]);
         // Being listed again is no pardon.
         contacts.learn(&list);
-        assert_eq!(contacts.next(now).map(|a| a.peer), Some(first));
-        assert_eq!(contacts.next(now), None);
+        assert_eq!(contacts.next(now, Group(1)).map(|a| a.peer), Some(first));
+        assert_eq!(contacts.next(now, Group(1)), None);
         contacts.rest(first, Some(Duration::from_secs(900)), now);
         assert_eq!(contacts.wake_at(), Some(now + Duration::from_secs(900)));
     }
@@ -278,10 +327,10 @@ mod tests {
         // As many dials as may run: their end wakes, not somebody's rest.
         let list: Vec<_> = (0..=AT_ONCE as u8).map(listed).collect();
         contacts.learn(&list);
-        let first = contacts.next(now).unwrap().peer;
+        let first = contacts.next(now, Group(1)).unwrap().peer;
         contacts.rest(first, None, now);
         assert!(contacts.wake_at().is_some());
-        while contacts.next(now).is_some() {}
+        while contacts.next(now, Group(1)).is_some() {}
         assert_eq!(contacts.wake_at(), None);
     }
 

@@ -15,7 +15,12 @@ const SOONEST: Duration = Duration::from_secs(2);
 const LATEST: Duration = Duration::from_secs(60);
 /// A young transfer asks this often before it keeps to the tracker's pace: whoever opened the same film in
 /// the same minute has nothing to give yet when the first list is made, and soon after has.
-const EAGER: [Duration; 3] = [Duration::from_millis(1500), Duration::from_secs(4), Duration::from_secs(10)];
+const EAGER: [Duration; 4] = [
+    Duration::from_millis(600),
+    Duration::from_millis(1500),
+    Duration::from_secs(4),
+    Duration::from_secs(10),
+];
 /// Whatever a tracker says, it is asked again within this.
 const LONGEST_REST: Duration = Duration::from_secs(600);
 

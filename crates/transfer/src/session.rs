@@ -19,7 +19,7 @@ use nearcast_content::{AcceptError, Store, encoded_len};
 use nearcast_network::{FrameReceiver, FrameSender, PieceStream, StreamError};
 use nearcast_protocol::{
     Blocks,
-    pieces::{Data, Frame, PieceRequest, Reason, Refuse},
+    pieces::{Data, Frame, Importing, PieceRequest, Reason, Refuse},
 };
 use nearcast_schedule::{Peer, RequestId};
 use tokio::sync::mpsc;
@@ -42,6 +42,8 @@ pub(crate) enum Order {
 pub(crate) enum Report {
     Has(Blocks),
     Lost(Blocks),
+    /// It fetches these blocks into its group.
+    Imports(Range<u64>),
     Progress {
         request: RequestId,
         bytes: u64,
@@ -187,8 +189,9 @@ impl Receiving {
                 None => Err(Ending::Refused(refuse)),
             },
             Frame::Hello(_) => Err(Ending::Violation("it said hello twice")),
-            // Import claims are for schedules that share imports; this one plans without them.
-            Frame::Importing(_) => Ok(()),
+            Frame::Importing(Importing { first, count, .. }) => {
+                self.report(Report::Imports(first..first.saturating_add(count))).await
+            }
         }
     }
 

@@ -82,6 +82,9 @@ struct Wanted {
     /// No new round begins after this; the first always runs
     #[arg(long, default_value_t = 30.0)]
     minutes: f64,
+    /// Have each of our viewers write every decision to a file in this folder
+    #[arg(long, value_name = "FOLDER")]
+    traces: Option<PathBuf>,
     #[command(flatten)]
     kept: Kept,
 }
@@ -161,6 +164,11 @@ fn measure(wanted: &Wanted) -> Result<()> {
     let kept = wanted.kept.folder.join("kept");
     fs::create_dir_all(&kept)?;
     let kept = fs::canonicalize(kept)?;
+    let traces = wanted
+        .traces
+        .as_ref()
+        .map(|folder| fs::create_dir_all(folder).and_then(|()| fs::canonicalize(folder)));
+    let traces = traces.transpose().context("the folder for traces can't be made")?;
     let mut films: BTreeMap<&str, FilmFile> = BTreeMap::new();
     let mut plan = Vec::new();
     for scenario in &scenarios {
@@ -192,7 +200,7 @@ fn measure(wanted: &Wanted) -> Result<()> {
                 scenario.name,
                 system.name()
             );
-            let done = run::run(scenario, *system, film, &kept)?;
+            let done = run::run(scenario, *system, film, &kept, traces.as_deref())?;
             match table::failure(&done) {
                 Some(why) => eprintln!("failed: {why}"),
                 None => eprintln!("{:.0} s", done.seconds),

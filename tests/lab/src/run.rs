@@ -26,11 +26,17 @@ use crate::{
 ///
 /// # Errors
 /// When the stage can't be set. What goes wrong in the run itself is in the figures.
-pub fn run(scenario: &Scenario, system: System, film: &FilmFile, kept: &Path) -> Result<Run> {
+pub fn run(
+    scenario: &Scenario,
+    system: System,
+    film: &FilmFile,
+    kept: &Path,
+    traces: Option<&Path>,
+) -> Result<Run> {
     let version = system.version()?;
     let topology = Topology::lay(scenario, system.origin(scenario))?;
     let folder = tempfile::tempdir()?;
-    let stage = Stage { scenario, topology: &topology, film, folder: folder.path(), kept };
+    let stage = Stage { scenario, topology: &topology, film, folder: folder.path(), kept, traces };
     let mut cast = Cast::start(&stage, system)?;
     let (before, gave) = (topology.traffic()?, topology.gave()?);
     let began = Instant::now();

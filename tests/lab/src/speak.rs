@@ -7,7 +7,7 @@ use bytes::Bytes;
 use clap::Args;
 use nearcast_network::{Config, Network, PieceStream};
 use nearcast_protocol::{
-    Link, Multiaddr, ResourceId, Role,
+    Group, Link, Multiaddr, ResourceId, Role,
     pieces::{Data, Frame, Hello, MAX_FRAGMENT, PieceRequest, VERSION},
     tracker::{Answer, Find, Holding, Medium, Reach, Registration, Request},
 };
@@ -105,7 +105,8 @@ pub async fn lie(lie: &Lie) -> Result<()> {
 }
 
 async fn answer(mut stream: PieceStream, resource: ResourceId, size: u64) -> Result<()> {
-    let hello = Hello { version: VERSION, resource, size, token: None, role: Role::Terminal };
+    let (token, role, group) = (None, Role::Terminal, Group::UNKNOWN);
+    let hello = Hello { version: VERSION, resource, size, token, role, group };
     stream.send.send(Frame::Hello(hello)).await?;
     let blocks = nearcast_protocol::Geometry::new(size).all();
     stream.send.send(Frame::Have(blocks)).await?;

@@ -235,7 +235,8 @@ fn spell_out(name: &str, written: &Written) -> Result<Scenario, String> {
     }
     let mut faults = Vec::new();
     for fault in &written.faults {
-        faults.extend(harms(fault, &nodes, &networks)?.into_iter().map(|harm| Fault { at: fault.at.0, harm }));
+        faults
+            .extend(harms(fault, &nodes, &networks)?.into_iter().map(|harm| Fault { at: fault.at.0, harm }));
     }
     faults.sort_by_key(|fault| fault.at);
     let (about, film, give_up) = (written.about.clone(), written.film, written.give_up.0);

@@ -13,7 +13,7 @@ use std::{future::Future, time::Duration};
 
 use nearcast_network::{Config, Keypair, Network};
 use nearcast_protocol::{
-    Blocks, Multiaddr, PeerAddress, ResourceId, Role,
+    Blocks, Group, Multiaddr, PeerAddress, ResourceId, Role,
     pieces::{Data, Frame, Hello, VERSION},
 };
 
@@ -64,6 +64,7 @@ fn hello(seed: u8) -> Frame {
         size: 1 << 30,
         token: None,
         role: Role::Terminal,
+        group: Group::UNKNOWN,
     })
 }
 

@@ -70,7 +70,13 @@ fn unknown_groups_are_no_group_but_a_local_peer_is_a_neighbour() {
     let mut world = World::new(5, 20 * mbit(6), mbit(6), Fetch::Whole);
     world.tell(Event::Group(Group::UNKNOWN));
     let local = world.join(Node::at(mbit(5)).of(Group::UNKNOWN));
-    world.tell(Event::PeerJoined { peer: local, group: Group::UNKNOWN, role: Role::Terminal, local: true });
+    world.tell(Event::PeerJoined {
+        peer: local,
+        group: Group::UNKNOWN,
+        role: Role::Terminal,
+        local: true,
+        name: 1,
+    });
     let stranger = world.join(Node::at(mbit(50)).of(Group::UNKNOWN));
     world.run(secs(60.0));
     let statistics = world.schedule.statistics(world.now);

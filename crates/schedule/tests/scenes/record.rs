@@ -62,6 +62,7 @@ fn schedule(count: u64) -> Schedule {
         size_proved: true,
         held: Blocks::new(),
         own_group: Group(1),
+        own_name: 0,
     };
     Schedule::new(film, Fetch::Whole, 0)
 }

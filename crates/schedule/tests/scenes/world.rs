@@ -130,6 +130,7 @@ impl World {
             size_proved: false,
             held: Blocks::new(),
             own_group: OWN,
+            own_name: seed,
         };
         Self {
             schedule: Schedule::new(film, fetch, seed),
@@ -176,7 +177,10 @@ impl World {
             peer,
             Serving { node, has, queue: VecDeque::new(), sending: false, refused_until: Duration::ZERO },
         );
-        self.schedule.handle(self.now, Event::PeerJoined { peer, group, role, local: false });
+        self.schedule.handle(
+            self.now,
+            Event::PeerJoined { peer, group, role, local: false, name: u64::from(peer.0) + 1000 },
+        );
         self.schedule.handle(self.now, Event::PeerHas { peer, blocks });
         self.poll();
         peer
@@ -373,6 +377,8 @@ impl World {
                     assert!(at > self.now, "a wake in the past would spin");
                     self.soon(at - self.now, Happening::Wake);
                 }
+                // One viewer's world: nobody is there to be told.
+                Action::Import { .. } => {}
                 Action::Cancel { peer, request } => {
                     let (of, blocks) = self.open.remove(&request).expect("only what is open is cancelled");
                     assert_eq!(of, peer);

@@ -12,7 +12,7 @@ use nearcast_protocol::{
 };
 use nearcast_schedule::{Event, Peer};
 
-use super::{Connected, Done, Drive};
+use super::{Connected, Done, Drive, name_of};
 use crate::{
     controller::HELLO_PATIENCE,
     session::{self, Order, Session},
@@ -61,6 +61,7 @@ impl Drive {
             size: link.size,
             token: link.token.clone(),
             role: self.parts.role,
+            group: self.group,
         }
     }
 
@@ -98,7 +99,7 @@ impl Drive {
         // Whoever comes in has to show a token, not to be given one.
         let mut first = vec![Frame::Hello(Hello { token: None, ..self.hello() })];
         first.extend(Frame::have(&self.parts.shared.store.held()));
-        let peer = self.join(stream, hello.role, false, first);
+        let peer = self.join(stream, hello, false, first);
         tracing::debug!(?peer, "a peer came in");
     }
 
@@ -120,7 +121,7 @@ impl Drive {
     pub(super) fn join(
         &mut self,
         stream: PieceStream,
-        role: Role,
+        hello: &Hello,
         outgoing: bool,
         first: Vec<Frame>,
     ) -> Peer {
@@ -142,15 +143,17 @@ impl Drive {
         for frame in first {
             session.order(Order::Say(frame));
         }
-        let role = if contact.role == Role::Publisher { Role::Publisher } else { role };
-        let group = contact.group;
+        let role = if contact.role == Role::Publisher { Role::Publisher } else { hello.role };
+        // What it says of its group counts until a list knows better.
+        let group = if contact.group == Group::UNKNOWN { hello.group } else { contact.group };
         let (has, now) = (Blocks::new(), Instant::now());
         let (since, last_upload) = (now, now);
         let connected =
             Connected { id, address, session, group, role, outgoing, has, since, last_upload, task };
         self.peers.insert(peer, connected);
-        self.handle(Event::PeerJoined { peer, group, role, local: contact.neighbour });
-        if group == Group::UNKNOWN && !contact.neighbour {
+        let (local, name) = (contact.neighbour, name_of(id));
+        self.handle(Event::PeerJoined { peer, group, role, local, name });
+        if contact.group == Group::UNKNOWN && !contact.neighbour {
             self.finding.ask_soon(Instant::now());
         }
         peer
@@ -179,7 +182,7 @@ impl Drive {
         if !theirs_stays {
             // What was verified during the dial was announced without this peer.
             let news = self.parts.shared.store.held().difference(&told);
-            self.join(stream, hello.role, true, Frame::have(&news));
+            self.join(stream, &hello, true, Frame::have(&news));
         }
     }
 
@@ -187,16 +190,22 @@ impl Drive {
     pub(super) fn regroup(&mut self) {
         let mut news = Vec::new();
         for (peer, connected) in &mut self.peers {
-            let Some(contact) = self.contacts.get(connected.id) else { continue };
+            let known = self.contacts.get(connected.id);
+            let Some(contact) = known.filter(|contact| contact.group != Group::UNKNOWN) else { continue };
             if contact.group != connected.group || contact.role != connected.role {
                 connected.group = contact.group;
                 connected.role = contact.role;
-                news.push((*peer, contact.group, contact.role, contact.neighbour));
+                let (local, name) = (contact.neighbour, name_of(connected.id));
+                news.push(Event::PeerJoined {
+                    peer: *peer,
+                    group: contact.group,
+                    role: contact.role,
+                    local,
+                    name,
+                });
             }
         }
-        for (peer, group, role, local) in news {
-            self.handle(Event::PeerJoined { peer, group, role, local });
-        }
+        news.into_iter().for_each(|event| self.handle(event));
     }
 }
 

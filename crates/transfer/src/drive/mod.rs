@@ -15,10 +15,10 @@ use nearcast_content::AcceptError;
 use nearcast_network::Network;
 use nearcast_protocol::{
     Blocks, Group, Multiaddr, PeerId, Role,
-    pieces::{Frame, PieceRequest, Reason},
+    pieces::{Frame, Importing, PieceRequest, Reason},
     tracker::{PeerList, Received},
 };
-use nearcast_schedule::{Action, Event, Failure, Fetch, Film, Peer, Reader, RequestId, Schedule};
+use nearcast_schedule::{Action, Event, Failure, Fetch, Film, LEASE, Peer, Reader, RequestId, Schedule};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -216,7 +216,7 @@ impl Drive {
         let now = Instant::now();
         if self.fetching() && !self.paused {
             self.find(now);
-            while let Some(address) = self.contacts.next(now) {
+            while let Some(address) = self.contacts.next(now, self.group) {
                 self.dial(address);
             }
         }
@@ -231,10 +231,12 @@ impl Drive {
     }
 
     fn next_wake(&self) -> Option<Instant> {
+        let now = Instant::now();
         let schedule = self.wake.map(|wake| self.began + wake);
         let mut wakes = vec![schedule, self.announce.1, self.doubts.1.map(|since| since + SIZE_DOUBT)];
         if self.fetching() && !self.paused {
             wakes.extend([self.contacts.wake_at(), self.finding.wake_at(), Some(self.shown + SHOW)]);
+            wakes.push(self.contacts.head_start_ends(now, self.group));
         } else if self.rate > 0 {
             wakes.push(Some(self.shown + SHOW));
         }
@@ -266,15 +268,16 @@ impl Drive {
             size_proved: store.size_proved(),
             held: store.held(),
             own_group: self.group,
+            own_name: name_of(self.parts.network.peer_id()),
         };
         self.proved = film.size_proved;
         let seed = rand::random();
         self.schedule = Some(Schedule::new(film, fetch, seed));
         // Whoever is connected already may have what is wanted now.
         let joined: Vec<_> =
-            self.peers.iter().map(|(peer, c)| (*peer, c.group, c.role, c.has.clone())).collect();
-        for (peer, group, role, blocks) in joined {
-            self.handle(Event::PeerJoined { peer, group, role, local: false });
+            self.peers.iter().map(|(peer, c)| (*peer, c.id, c.group, c.role, c.has.clone())).collect();
+        for (peer, id, group, role, blocks) in joined {
+            self.handle(Event::PeerJoined { peer, group, role, local: false, name: name_of(id) });
             self.handle(Event::PeerHas { peer, blocks });
         }
         self.open_trace();
@@ -331,6 +334,7 @@ impl Drive {
         match report {
             Report::Has(blocks) => self.peer_has(peer, blocks),
             Report::Lost(blocks) => self.peer_lost(peer, blocks),
+            Report::Imports(blocks) => self.handle(Event::PeerImports { peer, blocks }),
             Report::Progress { request, bytes } => self.handle(Event::Progress { peer, request, bytes }),
             Report::Unproved { request, blocks, encoded } => self.park(peer, request, blocks, encoded),
             Report::Answered { request, result } => self.answered(peer, request, result),
@@ -475,6 +479,21 @@ impl Drive {
                         lost.push(peer);
                     }
                 }
+                Action::Import { blocks } => {
+                    let frame = Frame::Importing(Importing {
+                        first: blocks.start,
+                        count: blocks.end - blocks.start,
+                        lease_ms: u32::try_from(LEASE.as_millis()).unwrap_or(u32::MAX),
+                    });
+                    // Whose group isn't known yet may well be a member.
+                    let member = |group: Group| group.same_network(self.group) || group == Group::UNKNOWN;
+                    for (peer, connected) in &self.peers {
+                        let told = connected.role == Role::Terminal && member(connected.group);
+                        if told && !connected.session.order(Order::Say(frame.clone())) {
+                            lost.push(*peer);
+                        }
+                    }
+                }
                 Action::WakeAt(wake) => self.wake = Some(self.wake.map_or(wake, |known| known.min(wake))),
             }
         }
@@ -587,6 +606,12 @@ pub(crate) fn permille(store: &dyn nearcast_content::Store) -> u16 {
     let held = store.held().count();
     let share = held.saturating_mul(1000) / geometry.count();
     u16::try_from(share).unwrap_or(999).clamp(u16::from(held > 0), 999)
+}
+
+/// The number that stands for a node in its group's turns: the end of its public key.
+pub(crate) fn name_of(peer: PeerId) -> u64 {
+    let bytes = peer.to_bytes();
+    bytes.last_chunk::<8>().map_or(0, |end| u64::from_le_bytes(*end))
 }
 
 async fn sleep_until(when: Option<tokio::time::Instant>) {

@@ -60,6 +60,8 @@ pub struct Stage<'a> {
     pub folder: &'a Path,
     /// A folder that later runs find again: what was hashed once needn't be hashed again.
     pub kept: &'a Path,
+    /// Where our viewers write every decision down, if that is wanted.
+    pub traces: Option<&'a Path>,
 }
 
 impl Stage<'_> {

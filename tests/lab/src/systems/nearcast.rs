@@ -102,11 +102,15 @@ pub fn seat(stage: &Stage<'_>, node: usize, measured: bool) -> Result<Seat> {
     let host = stage.host(node)?;
     let link = link(stage)?;
     let folder = stage.folder_of(&host.name)?.to_string_lossy().into_owned();
-    let trace = stage.folder.join(format!("{}.trace", host.name)).to_string_lossy().into_owned();
-    let options = ["--no-neighbours", "--listen", &listen(host), "--folder", &folder].map(str::to_owned);
+    let mut options =
+        ["--no-neighbours", "--listen", &listen(host), "--folder", &folder].map(str::to_owned).to_vec();
+    if let Some(traces) = stage.traces {
+        let trace = traces.join(format!("{}-{}.jsonl", stage.scenario.name, host.name));
+        options.extend(["--trace".to_owned(), trace.to_string_lossy().into_owned()]);
+    }
     if measured {
-        let more = ["--trace".to_owned(), trace, "--share-on".to_owned()];
-        return Ok(Seat { daemon: None, target: link, arguments: options.into_iter().chain(more).collect() });
+        options.push("--share-on".into());
+        return Ok(Seat { daemon: None, target: link, arguments: options });
     }
     let mut command = host.space.command(binary("nearcast")?);
     command.args(["play", &link]).args(&options);

@@ -33,7 +33,14 @@ fn a_file_is_spelt_out() {
     assert_eq!(names, ["east-1", "east-2", "west"]);
     assert_eq!(scenario.networks[2].border.delay, Duration::from_millis(5));
     let viewers: Vec<_> = scenario.viewers().map(|(_, node)| (node.name.as_str(), node.network)).collect();
-    let expected = [("viewer-1", 2), ("viewer-2", 0), ("viewer-3", 1), ("viewer-4", 2), ("viewer-5", 0), ("viewer-6", 1)];
+    let expected = [
+        ("viewer-1", 2),
+        ("viewer-2", 0),
+        ("viewer-3", 1),
+        ("viewer-4", 2),
+        ("viewer-5", 0),
+        ("viewer-6", 1),
+    ];
     assert_eq!(viewers, expected);
     assert_eq!(scenario.nodes[3].arrives, Duration::from_secs(3));
     assert_eq!(scenario.nodes.iter().filter(|node| node.measured).count(), 1);
