@@ -151,7 +151,7 @@ impl OwnImports {
     }
 
     /// What is to be told now, as runs of blocks, if anybody hears it.
-    pub(crate) fn to_tell(&mut self, now: Duration, held: &Blocks, heard: bool) -> Vec<Range<u64>> {
+    pub(crate) fn news(&mut self, now: Duration, held: &Blocks, heard: bool) -> Vec<Range<u64>> {
         self.begun.retain(|segment, told| {
             let whole = held.contains_run(segment * SEGMENT..(segment + 1).saturating_mul(SEGMENT));
             !whole && now.saturating_sub(*told) <= LEASE

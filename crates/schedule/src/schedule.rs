@@ -275,7 +275,7 @@ impl Schedule {
         let (picks, unmet) = self.assign(now, &lanes);
         picks.into_iter().for_each(|pick| self.request(now, pick));
         let heard = self.imports_are_heard();
-        for blocks in self.own_imports.to_tell(now, &self.held, heard) {
+        for blocks in self.own_imports.news(now, &self.held, heard) {
             self.act(now, Action::Import { blocks }, Because::ForTheGroup);
         }
         self.wake(now, unmet, attentive);

@@ -9,6 +9,7 @@ use nearcast_protocol::{Group, Role};
 /// rests.
 const AT_ONCE: usize = 16;
 const CONNECTED: usize = 60;
+const HEAD_START: Duration = Duration::from_millis(250);
 const FIRST_REST: Duration = Duration::from_secs(2);
 const LONGEST_REST: Duration = Duration::from_secs(300);
 
@@ -40,7 +41,7 @@ pub(crate) struct Contact {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum State {
     Idle,
-    Dialling,
+    Dialling(Duration),
     Connected,
     Resting(Duration),
     Banned,
@@ -63,16 +64,35 @@ impl Contacts {
     }
 
     /// Who is to be dialled now.
-    pub fn next(&mut self, now: Duration) -> Option<u32> {
-        let busy = |state| self.known.values().filter(|contact| contact.state == state).count();
-        let (dialling, connected) = (busy(State::Dialling), busy(State::Connected));
+    pub fn next(&mut self, now: Duration, own: Group) -> Option<u32> {
+        let dials = |contact: &&Contact| matches!(contact.state, State::Dialling(_));
+        let dialling = self.known.values().filter(dials).count();
+        let connected = self.known.values().filter(|contact| contact.state == State::Connected).count();
         if dialling >= AT_ONCE || dialling + connected >= CONNECTED {
             return None;
         }
+        let held_back = self.head_start_ends(now, own).is_some();
         let ready = self.known.iter_mut().filter(|(_, contact)| contact.is_ready(now));
-        let (node, next) = ready.min_by_key(|(_, contact)| (contact.failures, contact.place))?;
-        next.state = State::Dialling;
+        let key = |contact: &Contact| (contact.failures, contact.is_outside(own), contact.place);
+        let (node, next) = ready.min_by_key(|(_, contact)| key(contact))?;
+        if held_back && next.is_outside(own) {
+            return None;
+        }
+        next.state = State::Dialling(now);
         Some(*node)
+    }
+
+    /// While the first of the own group are dialled, others wait a moment, as in `transfer`.
+    pub fn head_start_ends(&self, now: Duration, own: Group) -> Option<Duration> {
+        let near = || self.known.values().filter(|contact| !contact.is_outside(own));
+        if near().any(|contact| contact.state == State::Connected) {
+            return None;
+        }
+        let dialled = near().filter_map(|contact| match contact.state {
+            State::Dialling(since) => Some(since + HEAD_START),
+            _ => None,
+        });
+        dialled.min().filter(|ends| *ends > now)
     }
 
     /// A connection is open, whoever opened it: what is known of the peer.
@@ -102,7 +122,7 @@ impl Contacts {
     }
 
     pub fn is_dialling(&self, node: u32) -> bool {
-        self.known.get(&node).is_some_and(|contact| contact.state == State::Dialling)
+        self.known.get(&node).is_some_and(|contact| matches!(contact.state, State::Dialling(_)))
     }
 
     pub fn get(&self, node: u32) -> Option<&Contact> {
@@ -111,6 +131,11 @@ impl Contacts {
 }
 
 impl Contact {
+    /// Whether asking it burdens another network, or a publisher.
+    fn is_outside(&self, own: Group) -> bool {
+        self.role == Role::Publisher || !self.group.same_network(own)
+    }
+
     fn is_ready(&self, now: Duration) -> bool {
         let rested = match self.state {
             State::Idle => true,
@@ -131,12 +156,16 @@ mod tests {
             (0..40).map(|node| Listed { node: 100 - node, group: Group(1), role: Role::Terminal }).collect();
         let mut contacts = Contacts::default();
         contacts.learn(&list);
-        let dialled: Vec<_> = std::iter::from_fn(|| contacts.next(Duration::ZERO)).collect();
+        let dialled: Vec<_> = std::iter::from_fn(|| contacts.next(Duration::ZERO, Group(1))).collect();
         assert_eq!(dialled, (0..16).map(|number| 100 - number).collect::<Vec<_>>());
         assert_eq!(contacts.rest(100, Duration::ZERO, Duration::ZERO), Some(FIRST_REST));
         contacts.ban(99);
         contacts.learn(&list);
-        assert_eq!(contacts.next(Duration::ZERO), Some(84), "who failed rests, and the next is dialled");
+        assert_eq!(
+            contacts.next(Duration::ZERO, Group(1)),
+            Some(84),
+            "who failed rests, and the next is dialled"
+        );
         assert_eq!(contacts.rest(99, Duration::ZERO, Duration::ZERO), None);
         assert!(contacts.is_banned(99) && contacts.is_dialling(84));
     }

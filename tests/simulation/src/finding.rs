@@ -5,7 +5,12 @@ use std::time::Duration;
 /// As in `transfer`.
 const SOONEST: Duration = Duration::from_secs(2);
 const LATEST: Duration = Duration::from_secs(60);
-const EAGER: [Duration; 3] = [Duration::from_millis(1500), Duration::from_secs(4), Duration::from_secs(10)];
+const EAGER: [Duration; 4] = [
+    Duration::from_millis(600),
+    Duration::from_millis(1500),
+    Duration::from_secs(4),
+    Duration::from_secs(10),
+];
 
 #[derive(Debug, Default)]
 pub(crate) struct Finding {

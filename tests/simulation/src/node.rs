@@ -18,6 +18,8 @@ use crate::{
 pub(crate) struct Node {
     pub kind: Kind,
     pub network: usize,
+    /// Its group, once the tracker has told it.
+    pub group: Group,
     /// Nobody can dial it.
     pub behind_nat: bool,
     pub up: Pipe,
@@ -114,6 +116,7 @@ impl Node {
         Self {
             kind: written.kind,
             network: written.network,
+            group: Group::UNKNOWN,
             behind_nat: written.nat.is_some(),
             up: bytes(written.line.up),
             down: bytes(written.line.down),

@@ -57,6 +57,7 @@ impl World<'_> {
         asking.contacts.learn(&list.peers);
         self.agenda.note(again, Happening::Find(node));
         if self.brain.knows_groups() && list.group != Group::UNKNOWN {
+            self.nodes[node as usize].group = list.group;
             self.tell(node, Event::Group(list.group));
         }
         self.regroup(node);

@@ -1,8 +1,8 @@
 //! What a node's scheduler is told, and what becomes of its decisions.
 
-use std::{rc::Rc, time::Duration};
+use std::{ops::Range, rc::Rc, time::Duration};
 
-use nearcast_protocol::{Blocks, Role};
+use nearcast_protocol::{Blocks, Group, Role};
 use nearcast_scenario::Kind;
 use nearcast_schedule::{Action, Event, Failure, Peer, RequestId};
 
@@ -34,6 +34,7 @@ impl World<'_> {
             let Some(action) = fetching.scheduler.poll(now - began) else { return };
             match action {
                 Action::WakeAt(at) => self.agenda.note((began + at).max(now + MOMENT), Happening::Wake(node)),
+                Action::Import { blocks } => self.tell_group(node, &blocks),
                 Action::Cancel { peer, request } => self.cancel(node, peer.0, request),
                 Action::Request { peer, request, blocks, class, deadline } => {
                     let bytes = self.film.bytes(blocks.clone());
@@ -45,6 +46,19 @@ impl World<'_> {
                     }
                 }
             }
+        }
+    }
+
+    fn tell_group(&mut self, node: u32, blocks: &Range<u64>) {
+        let group = self.nodes[node as usize].group;
+        let member = |of: Group| of.same_network(group) || of == Group::UNKNOWN;
+        let links = self.nodes[node as usize].links.iter();
+        let told: Vec<_> = links
+            .filter(|(_, link)| link.role == Role::Terminal && member(link.group))
+            .map(|(peer, link)| (*peer, link.connection))
+            .collect();
+        for (peer, connection) in told {
+            self.say(node, peer, connection, Word::Importing(blocks.clone()));
         }
     }
 

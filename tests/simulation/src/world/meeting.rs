@@ -2,7 +2,7 @@
 
 use std::{rc::Rc, time::Duration};
 
-use nearcast_protocol::{Blocks, Group};
+use nearcast_protocol::{Blocks, Group, Role};
 use nearcast_schedule::{Event, Peer, RequestId};
 
 use super::{Happening, Word, World};
@@ -21,13 +21,17 @@ const ROUND_TRIPS_BEFORE_HELLO: u32 = 1;
 impl World<'_> {
     /// Dials whoever is to be dialled now.
     pub(super) fn dial(&mut self, node: u32) {
+        let (now, group) = (self.now, self.nodes[node as usize].group);
         while self.nodes[node as usize].fetching.is_some()
-            && let Some(to) = self.nodes[node as usize].contacts.next(self.now)
+            && let Some(to) = self.nodes[node as usize].contacts.next(now, group)
         {
             let way = self.way(node, to);
             let held = Rc::new(self.nodes[node as usize].held.clone());
             let knock = Happening::Knock { to, from: node, held };
             self.soon(way * (1 + 2 * ROUND_TRIPS_BEFORE_HELLO), knock);
+        }
+        if let Some(ends) = self.nodes[node as usize].contacts.head_start_ends(now, group) {
+            self.agenda.note(ends, Happening::Dial(node));
         }
     }
 
@@ -90,9 +94,14 @@ impl World<'_> {
     fn join(&mut self, node: u32, peer: u32, connection: u64, outgoing: bool, has: &Blocks) {
         let role = self.nodes[peer as usize].role();
         let now = self.now;
+        let claimed = self.nodes[peer as usize].group;
         let joining = &mut self.nodes[node as usize];
         let contact = joining.contacts.connected(peer);
-        let group = contact.group;
+        // What it says of its group counts until a list knows better.
+        let group = match contact.group {
+            Group::UNKNOWN => claimed,
+            known => known,
+        };
         joining.links.insert(
             peer,
             Link {
@@ -106,11 +115,11 @@ impl World<'_> {
                 in_turn: false,
             },
         );
-        self.tell(node, Event::PeerJoined { peer: Peer(peer), group, role, local: false });
+        self.tell(node, joined(peer, group, role));
         if !has.is_empty() {
             self.tell(node, Event::PeerHas { peer: Peer(peer), blocks: has.clone() });
         }
-        if group == Group::UNKNOWN && self.nodes[node as usize].fetching.is_some() {
+        if contact.group == Group::UNKNOWN && self.nodes[node as usize].fetching.is_some() {
             let due = self.nodes[node as usize].finding.ask_soon(now);
             self.agenda.note(due.max(now), Happening::Find(node));
         }
@@ -145,6 +154,7 @@ impl World<'_> {
                     self.tell(to, Event::PeerHas { peer: Peer(from), blocks: (*blocks).clone() });
                 }
             }
+            Word::Importing(blocks) => self.tell(to, Event::PeerImports { peer: Peer(from), blocks }),
             Word::Request { request, class, due, bytes } => {
                 link.uploads.push(request, class, due, bytes);
                 if !std::mem::replace(&mut link.in_turn, true) {
@@ -228,13 +238,22 @@ impl World<'_> {
         let mut news = Vec::new();
         for (peer, link) in &mut regrouped.links {
             let Some(contact) = regrouped.contacts.get(*peer) else { continue };
-            if contact.group != link.group {
+            if contact.group != Group::UNKNOWN && contact.group != link.group {
                 link.group = contact.group;
                 news.push((*peer, link.group, link.role));
             }
         }
         for (peer, group, role) in news {
-            self.tell(node, Event::PeerJoined { peer: Peer(peer), group, role, local: false });
+            self.tell(node, joined(peer, group, role));
         }
     }
+}
+
+/// The number that stands for a node in its group's turns, in no order that anything else has.
+pub(super) fn name_of(node: u32) -> u64 {
+    (u64::from(node) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+fn joined(peer: u32, group: Group, role: Role) -> Event {
+    Event::PeerJoined { peer: Peer(peer), group, role, local: false, name: name_of(peer) }
 }

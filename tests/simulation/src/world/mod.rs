@@ -112,6 +112,8 @@ pub(crate) enum Word {
     /// The answer to a dial: what the dialled one has.
     Welcome(Rc<Blocks>),
     Have(Rc<Blocks>),
+    /// These blocks are being fetched into the speaker's group.
+    Importing(std::ops::Range<u64>),
     Request {
         request: RequestId,
         class: Class,
@@ -363,6 +365,7 @@ impl Word {
             Self::Request { .. } => 2,
             Self::Cancel(_) => 3,
             Self::Bye => 4,
+            Self::Importing(_) => 5,
         }
     }
 }

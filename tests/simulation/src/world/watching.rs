@@ -7,7 +7,7 @@ use nearcast_scenario::Node as Written;
 use nearcast_schedule::Film;
 use rand::Rng;
 
-use super::{Happening, World};
+use super::{Happening, World, meeting::name_of};
 use crate::{
     finding::Finding,
     node::Fetching,
@@ -25,6 +25,7 @@ impl World<'_> {
             size_proved: proved,
             held: Blocks::new(),
             own_group: Group::UNKNOWN,
+            own_name: name_of(node),
         };
         let scheduler = self.brain.scheduler(film, self.dice.random());
         let player = Player::new(
