@@ -49,6 +49,8 @@ const LEISURE: Duration = Duration::from_secs(10);
 pub(crate) const LAST_RESORT: Duration = Duration::from_secs(2);
 /// Runs that are only charged, in one walk: enough for the urgent and the ready window.
 const MOST_CHARGES: usize = 256;
+/// What the group holds is fetched from outside only if it is due so soon.
+const LEAVE: Duration = Duration::from_secs(5);
 /// A group member whose rate isn't known yet is hoped to give so many times the film's rate.
 const HOPE: u64 = 3;
 /// Runs that are left to others of the group, in one walk.
@@ -376,8 +378,12 @@ fn choose(
         };
     }
     let in_time = deadline.saturating_sub(SAFETY).saturating_sub(now).max(GRACE);
+    let soon = deadline.saturating_sub(now) <= LEAVE;
     for dearer in ascending {
-        if pick.1 <= in_time || candidates[pick.3].hoped_eta(BLOCK_BYTES) <= in_time {
+        let nearer = &candidates[pick.3];
+        // The group's own may yet be in time for what isn't due soon.
+        let may_do = nearer.tier == 0 && nearer.benched.is_zero() && !soon;
+        if pick.1 <= in_time || nearer.hoped_eta(BLOCK_BYTES) <= in_time || may_do {
             break;
         }
         if dearer.1 < pick.1 {

@@ -8,4 +8,5 @@ mod groups;
 mod player;
 mod playing;
 mod record;
+mod sharing;
 mod world;

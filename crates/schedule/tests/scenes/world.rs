@@ -203,6 +203,23 @@ impl World {
         }
     }
 
+    /// A peer has more than it had.
+    pub fn gain(&mut self, peer: Peer, run: Range<u64>) {
+        self.peers.get_mut(&peer).unwrap().has.insert(run.clone());
+        self.tell(Event::PeerHas { peer, blocks: run.into() });
+    }
+
+    /// Whom was asked for what.
+    pub fn requests(&self) -> Vec<(Peer, Range<u64>)> {
+        let request = |entry: &Entry| match entry {
+            Entry::Action { action: Action::Request { peer, blocks, .. }, .. } => {
+                Some((*peer, blocks.clone()))
+            }
+            _ => None,
+        };
+        self.entries.iter().filter_map(request).collect()
+    }
+
     /// Does something at a time to come.
     pub fn at(&mut self, time: Duration, twist: impl FnOnce(&mut Self) + 'static) {
         self.twists.push(Some(Box::new(twist)));
