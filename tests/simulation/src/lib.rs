@@ -18,6 +18,9 @@
 //! * Words between peers (requests, cancels, what is held) take the way's delay and no place on a line.
 //! * A node behind address translation can dial, and can't be dialled. The lab's translators are kinder.
 //! * While a way is cut its connections stay: what is on it waits, and goes on some time after it is healed.
+//! * A node serves fifty streams and refuses more (R7 a). R7 b, which is up to publishers, isn't imitated.
+//! * Queues on lines have no end: what is asked for in vain stands in the way of what follows, as on a line
+//!   with a large buffer.
 //! * A killed node's connections break at once. The tracker isn't told; its lease runs out.
 //! * The tracker stands in the middle, beyond every border.
 //! * A viewer who is through goes on fetching the rest, and giving.

@@ -82,10 +82,8 @@ impl World<'_> {
             self.agenda.note(at, Happening::Look(node));
         }
     }
-}
 
-/// When a viewer's program is killed nobody watches any more.
-impl World<'_> {
+    /// When a viewer's program is killed nobody watches any more.
     pub(super) fn stop_watching(&mut self, node: u32) {
         let viewer = &mut self.nodes[node as usize];
         let written = self.scenario.nodes.get(node as usize);

@@ -7,14 +7,19 @@ use crate::scenario;
 #[test]
 fn fewer_copies_cross_a_border_than_with_either_baseline() {
     let scenario = scenario("border");
-    let [shipped, sequential, rarest] = Brain::ALL.map(|brain| run(&scenario, brain, 1));
-    assert!(shipped.copies_mean >= 1.0, "somebody has to bring the film in");
-    for baseline in [sequential, rarest] {
-        let (ours, theirs) = (shipped.copies_mean, baseline.copies_mean);
-        assert!(ours * 2.0 < theirs, "{}: {ours} to {theirs} copies", baseline.brain);
-        let (ours, theirs) = (shipped.source_copies, baseline.source_copies);
-        assert!(ours < theirs, "{}: {ours} to {theirs} from the source", baseline.brain);
-        assert!(shipped.own_group_share > baseline.own_group_share);
+    for seed in 1..4 {
+        let [shipped, sequential, rarest] = Brain::ALL.map(|brain| run(&scenario, brain, seed));
+        assert!(shipped.copies_mean >= 1.0, "somebody has to bring the film in");
+        // The design's own bounds.
+        assert!(shipped.copies_mean <= 1.1, "seed {seed}: {} copies in", shipped.copies_mean);
+        assert!(shipped.source_copies <= 2.2, "seed {seed}: {} copies out", shipped.source_copies);
+        for baseline in [sequential, rarest] {
+            let (ours, theirs) = (shipped.copies_mean, baseline.copies_mean);
+            assert!(ours * 3.0 < theirs, "{}: {ours} to {theirs} copies", baseline.brain);
+            let (ours, theirs) = (shipped.source_copies, baseline.source_copies);
+            assert!(ours < theirs, "{}: {ours} to {theirs} from the source", baseline.brain);
+            assert!(shipped.own_group_share > baseline.own_group_share);
+        }
     }
 }
 

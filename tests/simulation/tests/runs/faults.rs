@@ -80,7 +80,10 @@ fn a_border_is_cut_and_healed() {
 #[test]
 fn everyone_clicks_at_once() {
     let [shipped, sequential, rarest] = all_brains("flash");
-    assert!(shipped.source_copies < sequential.source_copies.min(rarest.source_copies));
+    let (ours, theirs) = (shipped.source_copies, sequential.source_copies.min(rarest.source_copies));
+    assert!(ours * 3.0 < theirs, "a group fetches a film together: {ours} to {theirs} copies");
+    let (ours, theirs) = (shipped.stalled_share, sequential.stalled_share.min(rarest.stalled_share));
+    assert!(ours * 3.0 < theirs, "and so pictures run: {ours} to {theirs} of the time they stood");
 }
 
 #[test]
