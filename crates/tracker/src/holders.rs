@@ -144,18 +144,25 @@ impl Holders {
         self.chunks.iter().map(|chunk| &chunk.holders[..])
     }
 
-    /// One of those at a home, each as likely as any other; `None` if chance met none, so that another try
-    /// makes sense. Fit for a home with more than a chunk's holders.
-    pub fn draw_at(&self, home: HomeId, rng: &mut impl Rng) -> Option<Holder> {
+    /// Draws about so many of those at a home, each as likely as any other at each draw, so that the same may
+    /// be drawn twice. Fit for a home with more than a chunk's holders.
+    pub fn draw_at(&self, home: HomeId, many: usize, rng: &mut impl Rng, into: &mut Vec<Holder>) {
         let (from, to) = (self.chunk_of(Key::start(home)), self.chunk_of(Key::end(home)));
-        let drawn = draw(self.chunks.get(from..=to)?, rng)?;
-        (drawn.home() == home).then_some(drawn)
+        let before = into.len();
+        draw(self.chunks.get(from..=to).unwrap_or_default(), many, rng, into);
+        // The first and the last chunk may have others too.
+        let mut kept = before;
+        for index in before..into.len() {
+            into.swap(kept, index);
+            kept += usize::from(into.get(kept).is_some_and(|holder| holder.home() == home));
+        }
+        into.truncate(kept);
     }
 
-    /// One of all, each as likely as any other; `None` if chance met none, which is less likely than not
-    /// if there is more than one chunk.
-    pub fn draw(&self, rng: &mut impl Rng) -> Option<Holder> {
-        draw(&self.chunks, rng)
+    /// Draws so many of all, each as likely as any other at each draw, so that the same may be drawn twice.
+    /// Fit for more than a chunk's holders.
+    pub fn draw(&self, many: usize, rng: &mut impl Rng, into: &mut Vec<Holder>) {
+        draw(&self.chunks, many, rng, into);
     }
 
     /// One who holds all of it, except `without`, from about a place that chance chooses.
@@ -274,13 +281,37 @@ impl Chunk {
     }
 }
 
-/// One of those in some chunks, or none: every place of every chunk is as likely, and some are empty.
-fn draw(chunks: &[Chunk], rng: &mut impl Rng) -> Option<Holder> {
-    let random = rng.next_u64();
-    // The upper half chooses the chunk (Lemire 2019, without the last correction), the lower the place.
-    let chunk = ((random >> 32) * chunks.len() as u64) >> 32;
-    chunks.get(chunk as usize)?.holders.get(random as usize % CHUNK).copied()
+/// Draws among those in some chunks: every place of every chunk is as likely, and some are empty.
+///
+/// Each holder lies in cold memory. First it is found out which are to be read, for which the chunks' lengths
+/// are enough; then they are read one after the other without waiting, so that many come in at once.
+fn draw(chunks: &[Chunk], mut many: usize, rng: &mut impl Rng, into: &mut Vec<Holder>) {
+    let mut met = [(0u32, 0u16); BATCH];
+    // More than a quarter of all places are taken, so this is more than enough; no chance may take for ever.
+    let mut tries = 16 * many;
+    while many > 0 && tries > 0 {
+        let (enough, mut found) = (many.min(BATCH), 0);
+        while found < enough && tries > 0 {
+            tries -= 1;
+            let random = rng.next_u64();
+            // The upper half chooses the chunk (Lemire 2019, without the last correction), the lower the place.
+            let (chunk, place) = (((random >> 32) * chunks.len() as u64) >> 32, random as usize % CHUNK);
+            let taken = chunks.get(chunk as usize).map_or(0, |chunk| chunk.holders.len());
+            // Written in any case, and written over if nobody is there: no guess of the processor goes wrong.
+            if let Some(next) = met.get_mut(found) {
+                *next = (chunk as u32, place as u16);
+            }
+            found += usize::from(place < taken);
+        }
+        into.extend(met.iter().take(found).filter_map(|(chunk, place)| {
+            chunks.get(*chunk as usize)?.holders.get(usize::from(*place)).copied()
+        }));
+        many -= found;
+    }
 }
+
+/// So many are found out before any is read.
+const BATCH: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -341,7 +372,9 @@ mod tests {
                     prop_assert_eq!(holders.run(home).flatten().copied().collect::<Vec<_>>(), inside.collect::<Vec<_>>());
                     all.holders += tally.holders;
                     all.complete_terminals += tally.complete_terminals;
-                    if let Some(drawn) = holders.draw_at(home, &mut dice) {
+                    let mut drawn = Vec::new();
+                    holders.draw_at(home, 20, &mut dice, &mut drawn);
+                    for drawn in drawn {
                         assert!(drawn.home() == home && naive.get(&drawn.key()) == Some(&drawn));
                     }
                 }
@@ -365,15 +398,12 @@ mod tests {
             holders.set(Holder::new(home, slot, Role::Terminal, 500));
         }
         let mut dice = StdRng::seed_from_u64(3);
-        let mut drawn = vec![0u32; 2_000];
-        let mut draws = 0;
-        while draws < 200_000 {
-            if let Some(holder) = holders.draw(&mut dice) {
-                drawn[holder.slot() as usize] += 1;
-                draws += 1;
-            }
+        let (mut drawn, mut times) = (Vec::new(), vec![0u32; 2_000]);
+        while drawn.len() < 200_000 {
+            holders.draw(1_000, &mut dice, &mut drawn);
         }
+        drawn.iter().take(200_000).for_each(|holder| times[holder.slot() as usize] += 1);
         // A hundred each; the standard deviation is ten.
-        assert!(drawn.iter().all(|times| (50..150).contains(times)), "{drawn:?}");
+        assert!(times.iter().all(|times| (50..150).contains(times)), "{times:?}");
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     home::{Home, HomeId},
     node::{Node, Slot},
     swarm::{Caller, Swarm},
-    top_up::{Added, Candidate},
+    top_up::{Added, Candidate, Glimpse},
 };
 
 /// How often outsiders are drawn for one list if too many are of one prefix.
@@ -30,6 +30,7 @@ pub(crate) struct Draw {
     /// The list, the own group first.
     listed: Vec<Holder>,
     pool: Vec<Holder>,
+    glimpses: Vec<Glimpse>,
     candidates: Vec<Candidate>,
     added: Added,
     seen: Seen,
@@ -56,6 +57,7 @@ pub struct Listed<'a> {
 }
 
 /// Who asks, as the memory knows it.
+#[derive(Clone, Copy)]
 struct Asker {
     home: Option<HomeId>,
     /// What it would be among the holders.
@@ -93,13 +95,14 @@ impl Swarm {
         let holders = self.resources.number_of(resource).and_then(|number| self.resources.holders(number));
         let counts = holders.map(|holders| self.counts(&asker, holders)).unwrap_or_default();
         let (low, high) = (self.rules.low, self.rules.high);
-        let rule = match usize::try_from(counts.in_group).unwrap_or(usize::MAX) {
+        let own = usize::try_from(counts.in_group).unwrap_or(usize::MAX);
+        let rule = match own {
             n if n > high => Rule::AboveRange,
             n if n >= low => Rule::InRange,
             _ => Rule::ToppedUp,
         };
         if let Some(holders) = holders {
-            draw.own(&asker, holders, high, &mut rng);
+            draw.own(&asker, holders, own, high, &mut rng);
             if rule == Rule::ToppedUp {
                 let need = high.saturating_sub(draw.listed.len());
                 self.fill_up(&mut draw, caller, &asker, holders, need, &mut rng);
@@ -120,41 +123,32 @@ impl Swarm {
         need: usize,
         rng: &mut impl Rng,
     ) {
-        let candidate = |holder: &Holder| {
-            let node = self.nodes.get(holder.slot())?;
-            Some(Candidate::new(*holder, node, caller))
-        };
-        let Draw { listed, pool, candidates, added, seen } = draw;
+        let glimpse = |holder: Holder| Some(Glimpse::of(holder, self.nodes.get(holder.slot())?));
+        let Draw { listed, pool, glimpses, candidates, added, seen } = draw;
         added.clear();
         let amount = self.rules.top_up.pool(need);
+        let outside = |holder: &Holder| Some(holder.home()) != asker.home && Some(holder.key()) != asker.key;
         let few = holders.all().holders as usize <= CHUNK.max(2 * amount);
         if few {
-            let outside =
-                |holder: &Holder| Some(holder.home()) != asker.home && Some(holder.key()) != asker.key;
             pool.clear();
             holders.pieces().for_each(|piece| pool.extend(piece.iter().copied().filter(outside)));
         } else {
             seen.begin(ROUNDS * amount);
         }
         for _ in 0..ROUNDS {
-            candidates.clear();
+            glimpses.clear();
             if few {
                 let from = shuffle_to_the_end(pool, amount, rng);
-                candidates.extend(pool.drain(from..).filter_map(|holder| candidate(&holder)));
+                glimpses.extend(pool.drain(from..).filter_map(glimpse));
             } else {
+                // Few are of the asker's home, and most places have a holder.
                 pool.clear();
-                // Few are of the asker's home, and most places have a holder: that many draws are enough.
-                for drawn in (0..4 * amount).filter_map(|_| holders.draw(rng)) {
-                    let outside = Some(drawn.home()) != asker.home && Some(drawn.key()) != asker.key;
-                    if outside && seen.insert(drawn.slot()) {
-                        pool.push(drawn);
-                        if pool.len() == amount {
-                            break;
-                        }
-                    }
-                }
-                candidates.extend(pool.iter().filter_map(candidate));
+                holders.draw(amount, rng, pool);
+                pool.retain(|drawn| outside(drawn) && seen.insert(drawn.slot()));
+                glimpses.extend(pool.iter().copied().filter_map(glimpse));
             }
+            candidates.clear();
+            candidates.extend(glimpses.iter().map(|glimpse| glimpse.judge(caller)));
             if candidates.is_empty() {
                 break;
             }
@@ -165,9 +159,9 @@ impl Swarm {
         }
         // A list without a single complete source may never complete anyone.
         if !listed.iter().chain(&added.holders).any(|holder| holder.complete())
-            && let Some(source) = holders.draw_complete(asker.key, rng).as_ref().and_then(candidate)
+            && let Some(source) = holders.draw_complete(asker.key, rng).and_then(glimpse)
         {
-            added.insist(&source, need);
+            added.insist(&source.judge(caller), need);
         }
     }
 
@@ -209,11 +203,12 @@ impl Swarm {
 }
 
 impl Draw {
-    /// Lists at most `amount` of the asker's group, each as likely as any other, in random order.
-    fn own(&mut self, asker: &Asker, holders: &Holders, amount: usize, rng: &mut impl Rng) {
+    /// Lists at most `amount` of the `own` ones of the asker's group, each as likely as any other, in random
+    /// order.
+    fn own(&mut self, asker: &Asker, holders: &Holders, own: usize, amount: usize, rng: &mut impl Rng) {
         let Some(home) = asker.home else { return };
         let (listed, seen) = (&mut self.listed, &mut self.seen);
-        if holders.at(home).holders as usize <= CHUNK.max(4 * amount) {
+        if own <= CHUNK.max(4 * amount) {
             holders.run(home).for_each(|piece| listed.extend_from_slice(piece));
             if let Some(asking) = listed.iter().position(|holder| Some(holder.key()) == asker.key) {
                 listed.swap_remove(asking);
@@ -223,12 +218,11 @@ impl Draw {
         } else {
             seen.begin(amount);
             while listed.len() < amount {
-                if let Some(drawn) = holders.draw_at(home, rng)
-                    && Some(drawn.key()) != asker.key
-                    && seen.insert(drawn.slot())
-                {
-                    listed.push(drawn);
-                }
+                self.pool.clear();
+                holders.draw_at(home, amount - listed.len(), rng, &mut self.pool);
+                self.pool.retain(|drawn| Some(drawn.key()) != asker.key);
+                let more = amount - listed.len();
+                listed.extend(self.pool.iter().filter(|drawn| seen.insert(drawn.slot())).take(more));
             }
         }
     }

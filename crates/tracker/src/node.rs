@@ -22,26 +22,29 @@ use crate::{
 /// The number that stands for a node inside the tracker: a peer id is ten times as large.
 pub(crate) type Slot = u32;
 
-/// One registered node, in 96 bytes: a tracker may know millions.
+/// One registered node, in 96 bytes: a tracker may know millions. What an asker's choice goes by stands in the
+/// last 32, which never lie across two lines of the processor's cache.
 #[derive(Debug)]
+#[repr(C, align(32))]
 pub(crate) struct Node {
     pub identity: Identity,
-    pub observed: IpAddr,
-    pub home: HomeId,
-    /// The number of the region, 0 if the table names none.
-    pub region: u32,
-    pub role: Role,
-    pub reach: Reach,
-    pub tcp_port: u16,
-    pub quic_port: u16,
-    /// In kbit/s.
-    spare_upload: u32,
-    /// When it last said what it received, in seconds.
-    pub reported: u32,
     /// The numbers of the resources it holds. A node that nobody can dial holds nothing.
     pub held: List,
     /// Its local addresses, packed.
     local: List,
+    pub home: HomeId,
+    /// When it last said what it received, in seconds.
+    pub reported: u32,
+
+    pub observed: IpAddr,
+    pub role: Role,
+    pub reach: Reach,
+    pub tcp_port: u16,
+    pub quic_port: u16,
+    /// The number of the region, 0 if the table names none.
+    pub region: u32,
+    /// In kbit/s.
+    spare_upload: u32,
 }
 
 impl Node {
@@ -250,6 +253,7 @@ mod tests {
 
     #[test]
     fn a_node_takes_no_more_than_this() {
-        assert!(size_of::<Node>() <= 96, "{}", size_of::<Node>());
+        assert_eq!((size_of::<Node>(), size_of::<Option<Node>>()), (96, 96));
+        assert_eq!(std::mem::offset_of!(Node, observed), 64);
     }
 }

@@ -74,6 +74,11 @@ impl Swarm {
         }
     }
 
+    /// Makes lists by other rules from now on. What is remembered stays, and so do the leases given.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
     /// How many nodes have a lease, as of the last question.
     pub fn nodes(&self) -> usize {
         self.nodes.len()

@@ -36,19 +36,38 @@ pub enum TopUp {
 pub(crate) struct Candidate {
     pub holder: Holder,
     prefix: Prefix,
-    /// The lowest comes first.
-    rank: u64,
     nearness: u8,
     /// Its weight as a source.
     worth: f32,
     taken: bool,
 }
 
-impl Candidate {
-    pub fn new(holder: Holder, node: &Node, caller: &Caller) -> Self {
-        let prefix = Prefix::of(node.observed);
-        let (nearness, worth) = (nearness(node, caller), worth(node, holder));
-        Self { holder, prefix, rank: 0, nearness, worth, taken: false }
+/// What is read of a node to judge it. Reading comes first and judging later: so the memory of many nodes
+/// comes in at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Glimpse {
+    pub holder: Holder,
+    observed: IpAddr,
+    region: u32,
+    spare_upload: u64,
+    reach: Reach,
+    role: Role,
+}
+
+impl Glimpse {
+    pub fn of(holder: Holder, node: &Node) -> Self {
+        let (observed, region, reach, role) = (node.observed, node.region, node.reach, node.role);
+        Self { holder, observed, region, spare_upload: node.spare_upload(), reach, role }
+    }
+
+    pub fn judge(&self, caller: &Caller) -> Candidate {
+        Candidate {
+            holder: self.holder,
+            prefix: Prefix::of(self.observed),
+            nearness: nearness(self, caller),
+            worth: worth(self),
+            taken: false,
+        }
     }
 }
 
@@ -58,14 +77,14 @@ impl TopUp {
         match self {
             Self::Random => need + need / 4,
             // Of a large swarm a random part is ranked, so that no request costs more than this.
-            _ => (2 * need).max(256),
+            _ => (2 * need).max(96),
         }
     }
 
     /// Fills `added` up to `need` from the candidates, as far as their prefixes allow.
     pub(crate) fn choose(
         self,
-        candidates: &mut Vec<Candidate>,
+        candidates: &mut [Candidate],
         need: usize,
         added: &mut Added,
         rng: &mut impl Rng,
@@ -77,56 +96,25 @@ impl TopUp {
             Self::Mixed => (need.div_ceil(2), need / 4),
         };
         // Among equally near ones, chance decides.
-        let by_nearness = |candidate: &Candidate, rng: &mut _| {
-            u64::from(u8::MAX - candidate.nearness) << 32 | u64::from(Rng::random::<u32>(rng))
-        };
-        take(candidates, nearest, added, |candidate| by_nearness(candidate, rng));
+        added.take(candidates, nearest, |candidate| {
+            u32::from(u8::MAX - candidate.nearness) << 24 | Rng::random::<u32>(rng) >> 8
+        });
         // In proportion, without replacement (Efraimidis and Spirakis 2006), so that the best source isn't
         // everyone's only one: the least of exponential variates, whose order is that of their bits.
-        let by_worth = |candidate: &Candidate, rng: &mut _| {
-            let chance = 1.0 - Rng::random::<f32>(rng);
-            u64::from((-chance.ln() / candidate.worth).abs().to_bits())
-        };
-        take(candidates, best, added, |candidate| by_worth(candidate, rng));
-        while added.holders.len() < need && !candidates.is_empty() {
-            let drawn = candidates.swap_remove(rng.random_range(0..candidates.len()));
-            added.admit(&drawn);
-        }
+        added.take(candidates, best, |candidate| {
+            (about_minus_log(1.0 - Rng::random::<f32>(rng)) / candidate.worth).to_bits()
+        });
+        added.take_any(candidates, need, rng);
     }
 }
 
-/// Takes the first few by rank out of the candidates.
-fn take(
-    candidates: &mut Vec<Candidate>,
-    many: usize,
-    added: &mut Added,
-    mut rank: impl FnMut(&Candidate) -> u64,
-) {
-    if many == 0 {
-        return;
-    }
-    for candidate in &mut *candidates {
-        candidate.rank = rank(candidate);
-    }
-    // Of many, only those who are likely to be needed are put in order.
-    let likely = 2 * many;
-    if likely < candidates.len() {
-        candidates.select_nth_unstable_by_key(likely, |candidate| candidate.rank);
-    }
-    let enough = added.holders.len() + many;
-    let middle = likely.min(candidates.len());
-    let (first, rest) = candidates.split_at_mut(middle);
-    for part in [first, rest] {
-        if added.holders.len() < enough {
-            part.sort_unstable_by_key(|candidate| candidate.rank);
-        }
-        for candidate in part {
-            if added.holders.len() < enough {
-                candidate.taken = added.admit(candidate);
-            }
-        }
-    }
-    candidates.retain(|candidate| !candidate.taken);
+/// The negative binary logarithm of a number above 0 and up to 1, to a hundredth: its exponent, and a parabola
+/// through its fraction. What is drawn by it goes by its order alone.
+fn about_minus_log(number: f32) -> f32 {
+    const FRACTION: u32 = (1 << 23) - 1;
+    let exponent = 127 - (number.to_bits() >> 23) as i32;
+    let fraction = f32::from_bits(number.to_bits() & FRACTION | 1f32.to_bits());
+    (exponent as f32 - (2.0 - fraction / 3.0) * fraction + 5.0 / 3.0).max(0.0)
 }
 
 /// Outsiders that fill a list up.
@@ -134,22 +122,94 @@ fn take(
 pub(crate) struct Added {
     pub holders: Vec<Holder>,
     prefixes: Vec<Prefix>,
+    /// How many of them fall to each place of a small table: no more can be of one prefix.
+    crowds: Crowds,
+    /// Candidates' ranks, and in the lowest bits which candidates they are.
+    ranks: Vec<u64>,
 }
+
+#[derive(Debug)]
+struct Crowds([u8; 256]);
+
+impl Default for Crowds {
+    fn default() -> Self {
+        Self([0; 256])
+    }
+}
+
+/// Bits for which candidate a rank is of.
+const WHICH: u32 = 16;
 
 impl Added {
     pub fn clear(&mut self) {
         self.holders.clear();
         self.prefixes.clear();
+        self.crowds = Crowds::default();
+    }
+
+    /// Takes the `many` first by rank, the lowest first.
+    fn take(&mut self, candidates: &mut [Candidate], many: usize, mut rank: impl FnMut(&Candidate) -> u32) {
+        if many == 0 {
+            return;
+        }
+        let mut ranks = self.left(candidates, |candidate| rank(candidate).into());
+        // Of many, only those who are likely to be needed are put in order.
+        let likely = many + many / 4;
+        if likely < ranks.len() {
+            ranks.select_nth_unstable(likely);
+        }
+        let middle = likely.min(ranks.len());
+        let (first, rest) = ranks.split_at_mut(middle);
+        let enough = self.holders.len() + many;
+        for part in [first, rest] {
+            if self.holders.len() < enough {
+                part.sort_unstable();
+            }
+            for rank in part {
+                if self.holders.len() < enough {
+                    self.admit(candidates, *rank);
+                }
+            }
+        }
+        self.ranks = ranks;
+    }
+
+    /// Takes any until there are `need`.
+    fn take_any(&mut self, candidates: &mut [Candidate], need: usize, rng: &mut impl Rng) {
+        let mut ranks = self.left(candidates, |_| 0);
+        while self.holders.len() < need && !ranks.is_empty() {
+            let drawn = ranks.swap_remove(rng.random_range(0..ranks.len()));
+            self.admit(candidates, drawn);
+        }
+        self.ranks = ranks;
+    }
+
+    /// The ranks of those who aren't taken yet.
+    fn left(&mut self, candidates: &[Candidate], mut rank: impl FnMut(&Candidate) -> u64) -> Vec<u64> {
+        let mut ranks = std::mem::take(&mut self.ranks);
+        ranks.clear();
+        let left = candidates.iter().enumerate().filter(|(_, candidate)| !candidate.taken);
+        ranks.extend(left.map(|(which, candidate)| rank(candidate) << WHICH | which as u64));
+        ranks
     }
 
     /// Adds a candidate, unless there are enough of its prefix.
-    fn admit(&mut self, candidate: &Candidate) -> bool {
-        let room = self.of_prefix(candidate.prefix).count() < PER_PREFIX;
-        if room {
-            self.holders.push(candidate.holder);
-            self.prefixes.push(candidate.prefix);
+    fn admit(&mut self, candidates: &mut [Candidate], rank: u64) {
+        let which = rank as usize & ((1 << WHICH) - 1);
+        if let Some(candidate) = candidates.get_mut(which) {
+            let crowd = self.crowds.0[candidate.prefix.crowd()];
+            if usize::from(crowd) < PER_PREFIX || self.of_prefix(candidate.prefix).count() < PER_PREFIX {
+                candidate.taken = true;
+                self.add(candidate.holder, candidate.prefix);
+            }
         }
-        room
+    }
+
+    fn add(&mut self, holder: Holder, prefix: Prefix) {
+        self.holders.push(holder);
+        self.prefixes.push(prefix);
+        let crowd = &mut self.crowds.0[prefix.crowd()];
+        *crowd = crowd.saturating_add(1);
     }
 
     /// Adds a candidate in any case: in place of one of its prefix if there are enough of those, and in
@@ -161,11 +221,9 @@ impl Added {
             None => None,
         };
         match index.and_then(|index| Some((self.holders.get_mut(index)?, self.prefixes.get_mut(index)?))) {
+            // It is the last to come: what the crowds say of whom it replaces matters no more.
             Some((holder, prefix)) => (*holder, *prefix) = (candidate.holder, candidate.prefix),
-            None => {
-                self.holders.push(candidate.holder);
-                self.prefixes.push(candidate.prefix);
-            }
+            None => self.add(candidate.holder, candidate.prefix),
         }
     }
 
@@ -179,6 +237,11 @@ impl Added {
 struct Prefix(u64);
 
 impl Prefix {
+    /// Its place among 256 (Fibonacci hashing).
+    fn crowd(self) -> usize {
+        (self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
+    }
+
     fn of(address: IpAddr) -> Self {
         let (four, six) = PREFIX;
         Self(match address {
@@ -191,7 +254,7 @@ impl Prefix {
 
 /// The same region counts most, then how many leading bits of the addresses agree: what stands in for the
 /// length of the route until somebody measures it.
-fn nearness(node: &Node, caller: &Caller) -> u8 {
+fn nearness(node: &Glimpse, caller: &Caller) -> u8 {
     let region = caller.place.region != 0 && node.region == caller.place.region;
     let common = match (node.observed, caller.observed) {
         (IpAddr::V4(one), IpAddr::V4(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
@@ -205,9 +268,9 @@ fn nearness(node: &Node, caller: &Caller) -> u8 {
 /// The weight of a source: what it holds of the resource, times what it could give, in orders of magnitude.
 /// It counts half behind address translation and a quarter through a relay, since dialling it may fail or
 /// be slow; a publisher counts half, since it is everyone's last resort.
-fn worth(node: &Node, holder: Holder) -> f32 {
-    let held = f32::from(holder.permille()) / 1000.0;
-    let megabits = node.spare_upload() / 1_000_000;
+fn worth(node: &Glimpse) -> f32 {
+    let held = f32::from(node.holder.permille()) / 1000.0;
+    let megabits = node.spare_upload / 1_000_000;
     let magnitude = 1 + (1 + megabits).ilog2();
     let reach = match node.reach {
         Reach::Public | Reach::Unknown => 1.0,
@@ -219,4 +282,20 @@ fn worth(node: &Node, holder: Holder) -> f32 {
         Role::Publisher => 0.5,
     };
     (0.01 + held) * magnitude as f32 * reach * role
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{prop_assert, proptest};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_logarithm_is_about_right(bits in 0u32..1 << 24) {
+            let number = 1.0 - bits as f32 / (1 << 24) as f32;
+            let error = about_minus_log(number) + number.log2();
+            prop_assert!(error.abs() < 0.011, "{number}: {error}");
+        }
+    }
 }
