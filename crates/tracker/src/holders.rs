@@ -244,8 +244,8 @@ impl Chunk {
             }
             Err(index) => {
                 if self.holders.len() == self.holders.capacity() {
-                    // By an eighth: most chunks are full long before they have doubled.
-                    self.holders.reserve_exact((self.holders.len() / 8).max(2));
+                    // By a little: most chunks are full long before they have doubled.
+                    self.holders.reserve_exact((self.holders.len() / 16).max(2));
                 }
                 self.holders.insert(index, holder);
                 self.first = self.first.min(holder.key());
