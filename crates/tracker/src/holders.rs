@@ -16,10 +16,10 @@ use crate::{
 /// The most holders in a chunk: 4 KB.
 pub(crate) const CHUNK: usize = 512;
 /// The most holders of one home that are counted where they lie.
-const COUNTED: usize = 64;
+const COUNTED: usize = 256;
 /// A home with fewer than this has its counts no longer kept; less than [`COUNTED`], so that one who comes
 /// and goes doesn't start it anew each time.
-const KEPT: u32 = 32;
+const KEPT: u32 = 128;
 
 /// How many, of which.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -232,6 +232,12 @@ impl Holders {
     }
 }
 
+/// The room that so many holders are given. Most chunks are full long before they have doubled, and with few
+/// sizes the room that one grows out of fits the next.
+fn room(holders: usize) -> usize {
+    holders.next_multiple_of(if holders <= 16 { 4 } else { 32 })
+}
+
 impl Chunk {
     /// Puts a holder in place of what was known of it.
     fn set(&mut self, holder: Holder) -> Option<Holder> {
@@ -244,8 +250,8 @@ impl Chunk {
             }
             Err(index) => {
                 if self.holders.len() == self.holders.capacity() {
-                    // By a little: most chunks are full long before they have doubled.
-                    self.holders.reserve_exact((self.holders.len() / 16).max(2));
+                    let len = self.holders.len();
+                    self.holders.reserve_exact(room(len + 1) - len);
                 }
                 self.holders.insert(index, holder);
                 self.first = self.first.min(holder.key());
@@ -258,8 +264,8 @@ impl Chunk {
         let index = self.holders.binary_search_by_key(&key, |holder| holder.key()).ok()?;
         let taken = self.holders.remove(index);
         self.complete -= u16::from(taken.complete());
-        if self.holders.capacity() > 2 * self.holders.len() + 4 {
-            self.holders.shrink_to(self.holders.len() * 9 / 8 + 2);
+        if self.holders.capacity() > 2 * room(self.holders.len()) {
+            self.holders.shrink_to(room(self.holders.len()));
         }
         if let Some(first) = self.holders.first() {
             self.first = first.key();
