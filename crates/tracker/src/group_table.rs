@@ -1,13 +1,27 @@
 //! The group table (IP-网络组号对照表): address prefix → group.
 //!
-//! A line is `prefix,group[,name[,region]]`; a first line that names the fields is passed over, and `#`
-//! begins a comment. The longest prefix wins. Both families may stand in one table; what is IPv4 mapped into
-//! IPv6 counts as the IPv4 it is. Private and loopback addresses are addresses like others.
+//! The longest prefix wins, and of those that are the same, the first that was read. Both families may stand
+//! in one table; what is IPv4 mapped into IPv6 counts as the IPv4 it is. Private and loopback addresses are
+//! addresses like others.
+//!
+//! | Format | Known by | A line, or what else there is |
+//! | --- | --- | --- |
+//! | `csv` | nothing else | `prefix,group[,name[,region]]` |
+//! | `ranges` | a first line with two addresses | `first,last,asn[,name]` |
+//! | `pfx2as` | a first line with tabs | prefix, length, asn |
+//! | `mmdb` | its marker | networks with `autonomous_system_number` |
+//!
+//! In the last three the group is the number of the autonomous system (RFC 6793).
+
+mod csv;
+mod mmdb;
+mod pfx2as;
+mod ranges;
 
 use std::{
     collections::{BTreeMap, HashMap},
     fmt, fs, io,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -17,6 +31,8 @@ use prefix_trie::PrefixMap;
 
 /// How many bad lines an error names.
 const LINES_TOLD: usize = 5;
+/// What a packed file begins with (RFC 1952).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Where an address belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,6 +49,7 @@ pub struct GroupTable {
     four: PrefixMap<Ipv4Net, Place>,
     six: PrefixMap<Ipv6Net, Place>,
     names: BTreeMap<Group, String>,
+    regions: HashMap<String, u32>,
     prefixes: usize,
 }
 
@@ -47,6 +64,12 @@ pub enum GroupTableError {
         /// What the system says.
         source: io::Error,
     },
+    /// The file is packed.
+    #[error("the group table {path} is packed; unpack it with gunzip first", path = path.display())]
+    Packed {
+        /// The file.
+        path: PathBuf,
+    },
     /// Some lines make no sense.
     #[error("the group table {path} can't be used", path = path.display())]
     Lines {
@@ -55,34 +78,83 @@ pub enum GroupTableError {
         /// The lines.
         source: BadLines,
     },
+    /// It seems to be a MaxMind database and isn't a sound one.
+    #[error("the group table {path} can't be used: as a MaxMind database it makes no sense", path = path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: maxminddb::MaxMindDbError,
+    },
+    /// Nothing in it is of use.
+    #[error(
+        "the group table {path} can't be used: it has no network with autonomous_system_number; a database \
+         of another kind, such as of cities, doesn't do",
+        path = path.display()
+    )]
+    NoNetworks {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 /// The lines of a table that make no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct BadLines(Vec<(usize, String)>);
+pub struct BadLines {
+    lines: Vec<(usize, String)>,
+    /// What a line should be like.
+    expected: &'static str,
+}
 
 impl fmt::Display for BadLines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(lines) = self;
+        let Self { lines, expected } = self;
         for (number, problem) in lines.iter().take(LINES_TOLD) {
             write!(f, "line {number}: {problem}; ")?;
         }
         if lines.len() > LINES_TOLD {
             write!(f, "and {} more lines; ", lines.len() - LINES_TOLD)?;
         }
-        f.write_str("expected prefix,group[,name[,region]], such as 203.0.113.0/24,7,Campus")
+        write!(f, "expected {expected}")
     }
 }
 
 impl GroupTable {
-    /// Reads a table from a file.
+    /// Reads a table from a file in any of the formats.
     ///
     /// # Errors
-    /// When the file can't be read or a line makes no sense; each such line is named.
+    /// When the file can't be read or something in it makes no sense; each bad line is named.
     pub fn read(path: &Path) -> Result<Self, GroupTableError> {
-        let text = fs::read_to_string(path)
-            .map_err(|source| GroupTableError::Read { path: path.to_owned(), source })?;
-        Self::parse(&text).map_err(|source| GroupTableError::Lines { path: path.to_owned(), source })
+        Self::read_all([path])
+    }
+
+    /// Reads one table from several files. Where two give the same prefix, the earlier one decides.
+    ///
+    /// # Errors
+    /// As [`GroupTable::read`].
+    pub fn read_all<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<Self, GroupTableError> {
+        let mut table = Self::default();
+        for path in paths {
+            table.read_more(path)?;
+        }
+        Ok(table)
+    }
+
+    fn read_more(&mut self, path: &Path) -> Result<(), GroupTableError> {
+        let path = || path.to_owned();
+        let bytes = fs::read(path()).map_err(|source| GroupTableError::Read { path: path(), source })?;
+        if bytes.starts_with(&GZIP) {
+            return Err(GroupTableError::Packed { path: path() });
+        }
+        if path().extension().is_some_and(|ending| ending == "mmdb") || mmdb::is_one(&bytes) {
+            let added = mmdb::add(self, &bytes);
+            let added = added.map_err(|source| GroupTableError::Database { path: path(), source })?;
+            return if added > 0 { Ok(()) } else { Err(GroupTableError::NoNetworks { path: path() }) };
+        }
+        let text = String::from_utf8(bytes)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
+            .map_err(|source| GroupTableError::Read { path: path(), source })?;
+        self.add_text(&text).map_err(|source| GroupTableError::Lines { path: path(), source })
     }
 
     /// Reads a table from its text.
@@ -90,64 +162,44 @@ impl GroupTable {
     /// # Errors
     /// When a line makes no sense; each such line is named.
     pub fn parse(text: &str) -> Result<Self, BadLines> {
-        let (mut table, mut regions, mut bad) = (Self::default(), HashMap::new(), Vec::new());
-        let mut header_may_come = true;
-        for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-            let line = line.split('#').next().unwrap_or_default().trim();
-            if line.is_empty() {
-                continue;
-            }
-            let header = line.split(',').next().is_some_and(|first| unquoted(first) == "prefix");
-            if header && std::mem::take(&mut header_may_come) {
-                continue;
-            }
-            header_may_come = false;
-            if let Err(problem) = table.add(line, &mut regions) {
-                bad.push((number + 1, problem));
-            }
-        }
-        if bad.is_empty() { Ok(table) } else { Err(BadLines(bad)) }
+        let mut table = Self::default();
+        table.add_text(text)?;
+        Ok(table)
     }
 
-    fn add(&mut self, line: &str, regions: &mut HashMap<String, u32>) -> Result<(), String> {
-        let torn = |field: &str| field.trim().starts_with('"') != field.trim().ends_with('"');
-        if line.split(',').any(torn) {
-            return Err("a name holds a comma, or a quote is missing".into());
-        }
-        let mut fields = line.split(',').map(unquoted);
-        let mut next = || fields.next().unwrap_or_default();
-        let (prefix, group, name, region) = (next(), next(), next(), next());
-        if fields.next().is_some() {
-            return Err("there are more than four fields".into());
-        }
-        let prefix = prefix_of(prefix)?;
-        let group = match group.parse() {
-            Ok(0) => return Err("group 0 stands for unknown networks and can't be given".into()),
-            Ok(number) => Group(number),
-            Err(_) => return Err(format!("{group:?} is no group number (1 to {})", u32::MAX)),
+    /// Adds the lines of a text, whose first line tells the format.
+    fn add_text(&mut self, text: &str) -> Result<(), BadLines> {
+        let lines = || {
+            let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
+            let lines = lines.map(|(index, line)| (index + 1, line.trim()));
+            lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
         };
-        let region = if region.is_empty() {
-            0
+        let first = lines().next().map_or("", |(_, line)| line);
+        let (lines, expected) = if pfx2as::is_one(first) {
+            (each(lines(), |line| pfx2as::add(self, line)), pfx2as::EXPECTED)
+        } else if ranges::is_one(first) {
+            (each(lines(), |line| ranges::add(self, line)), ranges::EXPECTED)
         } else {
-            let next = u32::try_from(regions.len() + 1).map_err(|_| "there are too many regions")?;
-            *regions.entry(region.to_owned()).or_insert(next)
+            let mut reading = csv::Reading::new(self);
+            (each(lines(), |line| reading.add(line)), csv::EXPECTED)
         };
-        let place = Place { group, region };
-        let before = match prefix {
-            IpNet::V4(prefix) => self.four.insert(prefix, place),
-            IpNet::V6(prefix) => self.six.insert(prefix, place),
+        if lines.is_empty() { Ok(()) } else { Err(BadLines { lines, expected }) }
+    }
+
+    /// Puts a prefix into the table, unless it is there already.
+    fn insert(&mut self, prefix: IpNet, place: Place) {
+        let new = match prefix {
+            IpNet::V4(prefix) => insert_new(&mut self.four, prefix, place),
+            IpNet::V6(prefix) => insert_new(&mut self.six, prefix, place),
         };
-        if let Some(before) = before.filter(|before| *before != place) {
-            return Err(match before.group == group {
-                true => format!("{prefix} is in another region already"),
-                false => format!("{prefix} is in group {} already", before.group),
-            });
-        }
-        self.prefixes += usize::from(before.is_none());
+        self.prefixes += usize::from(new);
+    }
+
+    /// Calls a group by a name, unless it has one already.
+    fn name(&mut self, group: Group, name: &str) {
         if !name.is_empty() {
             self.names.entry(group).or_insert_with(|| name.to_owned());
         }
-        Ok(())
     }
 
     /// Where an address belongs; [`Group::UNKNOWN`] if no prefix holds it.
@@ -180,29 +232,41 @@ impl GroupTable {
     }
 }
 
-/// A prefix, or an address as the longest prefix; bits beyond the prefix are dropped.
-fn prefix_of(text: &str) -> Result<IpNet, String> {
-    let parsed = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    let prefix: IpNet = parsed.ok_or_else(|| format!("{text:?} is no address prefix"))?;
-    Ok(match prefix {
-        IpNet::V6(six) if six.prefix_len() >= MAPPED && is_mapped(six.network()) => {
-            let address = six.network().to_canonical();
-            IpNet::new(address, six.prefix_len() - MAPPED).map_err(|error| error.to_string())?
-        }
-        prefix => prefix.trunc(),
-    })
+fn insert_new<P: prefix_trie::Prefix>(map: &mut PrefixMap<P, Place>, prefix: P, place: Place) -> bool {
+    let new = !map.contains_key(&prefix);
+    if new {
+        map.insert(prefix, place);
+    }
+    new
+}
+
+/// Adds each line, and says which make no sense.
+fn each<'a>(
+    lines: impl Iterator<Item = (usize, &'a str)>,
+    mut add: impl FnMut(&'a str) -> Result<(), String>,
+) -> Vec<(usize, String)> {
+    lines.filter_map(|(number, line)| add(line).err().map(|problem| (number, problem))).collect()
+}
+
+/// A place without a region, in the group that has an autonomous system's number. `None` for 0, which no
+/// system has (RFC 7607).
+fn system(number: u32) -> Option<Place> {
+    (number != 0).then_some(Place { group: Group(number), region: 0 })
 }
 
 /// The bits that IPv4 mapped into IPv6 begins with (RFC 4291, 2.5.5.2).
 const MAPPED: u8 = 96;
 
-fn is_mapped(address: Ipv6Addr) -> bool {
-    address.to_ipv4_mapped().is_some()
-}
-
-/// A field without the space and the quotes that spreadsheets put around it.
-fn unquoted(field: &str) -> &str {
-    field.trim().trim_matches('"').trim()
+/// A prefix as the table has it: bits beyond it are dropped, and mapped IPv4 is IPv4.
+fn canonical(prefix: IpNet) -> IpNet {
+    if let IpNet::V6(six) = prefix
+        && six.prefix_len() >= MAPPED
+        && let Some(four) = six.network().to_ipv4_mapped()
+        && let Ok(four) = Ipv4Net::new(four, six.prefix_len() - MAPPED)
+    {
+        return four.trunc().into();
+    }
+    prefix.trunc()
 }
 
 #[cfg(test)]

@@ -16,25 +16,41 @@
 //! | --- | --- |
 //! | [`rules`] | the 40–50 rule's numbers, leases, limits |
 //! | [`swarm`] | [`Swarm`]: who holds what, leases, claims |
-//! | `listing`, `holders` | R3 itself; the holders of one resource, counted by group |
+//! | [`listing`] | R3 itself: [`Listing`], a list whose peers are still in the memory |
 //! | [`top_up`] | how a list is filled from other groups: nearest, best, random, mixed |
-//! | `node`, `claims` | what is remembered of a node; which URL stands for which link |
+//! | [`regroup`] | giving nodes new groups, a few at a time |
+//! | `nodes`, `node`, `identity`, `home` | what is remembered of a node, and where it is at home |
+//! | `resources`, `holders`, `holder` | who holds a resource, sorted and counted by home |
+//! | `wheel` | when leases end |
+//! | `index`, `lists` | numbers for keys; many short lists in one piece of memory |
+//! | `claims` | which URL stands for which link |
 //! | [`group_table`] | [`GroupTable`]: address prefix → group, read from CSV |
 //! | [`pace`] | how often one address may ask |
 //! | [`server`] | [`Server`]: calls in, answers out |
 
 mod claims;
 pub mod group_table;
+mod holder;
 mod holders;
-mod listing;
+mod home;
+mod identity;
+mod index;
+pub mod listing;
+mod lists;
 mod node;
+mod nodes;
 pub mod pace;
+pub mod regroup;
+mod resources;
 pub mod rules;
 pub mod server;
 pub mod swarm;
 pub mod top_up;
+mod wheel;
 
 pub use group_table::{BadLines, GroupTable, GroupTableError, Place};
+pub use listing::{Listed, Listing};
+pub use regroup::Regrouping;
 pub use rules::{Rules, RulesError};
 pub use server::Server;
 pub use swarm::{Caller, Swarm};

@@ -1,26 +1,68 @@
 //! Making a peer list: R3, exactly.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use nearcast_protocol::{
-    ResourceId, Role,
-    tracker::{Counts, PeerList, Rule},
+    Group, PeerAddress, PeerId, ResourceId,
+    tracker::{Counts, ListedPeer, PeerList, Rule},
 };
-use rand::Rng;
+use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use crate::{
-    holders::Holders,
-    node::{Home, Slot},
+    holder::{Holder, Key},
+    holders::{CHUNK, Holders},
+    home::{Home, HomeId},
+    node::{Node, Slot},
     swarm::{Caller, Swarm},
+    top_up::{Added, Candidate, Glimpse},
 };
 
-/// The most outsiders that are looked at for one list: of a large swarm a random part is ranked, so that no
-/// request costs more than this.
-const POOL: usize = 512;
+/// How often outsiders are drawn for one list if too many are of one prefix.
+const ROUNDS: usize = 4;
 /// When to ask again if the group has enough holders.
 const AGAIN: Duration = Duration::from_secs(60);
 /// When to ask again if it hasn't: neighbours may have come.
 const AGAIN_IF_FEW: Duration = Duration::from_secs(20);
+
+/// What a list is made in; kept, so that making one allocates nothing.
+#[derive(Default)]
+pub(crate) struct Draw {
+    /// The list, the own group first.
+    listed: Vec<Holder>,
+    pool: Vec<Holder>,
+    glimpses: Vec<Glimpse>,
+    candidates: Vec<Candidate>,
+    added: Added,
+    seen: Seen,
+}
+
+/// A list whose peers still lie in the tracker's memory.
+pub struct Listing<'a> {
+    /// Which part of R3 made it.
+    pub rule: Rule,
+    /// The asker's group.
+    pub group: Group,
+    /// How many hold the resource.
+    pub counts: Counts,
+    swarm: &'a Swarm,
+    asker: IpAddr,
+}
+
+/// One peer of a [`Listing`].
+#[derive(Clone, Copy)]
+pub struct Listed<'a> {
+    node: &'a Node,
+    holder: Holder,
+    listing: &'a Listing<'a>,
+}
+
+/// Who asks, as the memory knows it.
+#[derive(Clone, Copy)]
+struct Asker {
+    home: Option<HomeId>,
+    /// What it would be among the holders.
+    key: Option<Key>,
+}
 
 impl Swarm {
     /// The list for one asker, who is never in it (R2, R3). Its own group comes first, in random order.
@@ -33,71 +75,123 @@ impl Swarm {
         resource: &ResourceId,
         rng: &mut impl Rng,
     ) -> PeerList {
-        let counts = self.count(now, caller, resource);
+        self.choose(now, caller, resource, rng).to_list()
+    }
+
+    /// As [`Swarm::find`], but nothing is copied out of the memory yet.
+    pub fn choose(
+        &mut self,
+        now: Duration,
+        caller: &Caller,
+        resource: &ResourceId,
+        rng: &mut impl Rng,
+    ) -> Listing<'_> {
+        self.expire(now);
+        // One throw of the good dice; what follows from it needs no secrecy.
+        let mut rng = SmallRng::seed_from_u64(rng.next_u64());
+        let mut draw = std::mem::take(&mut self.draw);
+        draw.listed.clear();
+        let asker = self.asker(caller);
+        let holders = self.resources.number_of(resource).and_then(|number| self.resources.holders(number));
+        let counts = holders.map(|holders| self.counts(&asker, holders)).unwrap_or_default();
         let (low, high) = (self.rules.low, self.rules.high);
-        let rule = match usize::try_from(counts.in_group).unwrap_or(usize::MAX) {
+        let own = usize::try_from(counts.in_group).unwrap_or(usize::MAX);
+        let rule = match own {
             n if n > high => Rule::AboveRange,
             n if n >= low => Rule::InRange,
             _ => Rule::ToppedUp,
         };
-        let mut chosen = Vec::new();
-        if let Some(holders) = self.holders.get(resource) {
-            let asking = self.slots.get(&caller.peer).copied();
-            chosen = holders.sample_at(Home::of(caller), asking, high, rng);
+        if let Some(holders) = holders {
+            draw.own(&asker, holders, own, high, &mut rng);
             if rule == Rule::ToppedUp {
-                let outsiders = self.outsiders(caller, resource, holders, &chosen, rng);
-                chosen.extend(outsiders);
+                let need = high.saturating_sub(draw.listed.len());
+                self.fill_up(&mut draw, caller, &asker, holders, need, &mut rng);
+                draw.listed.extend_from_slice(&draw.added.holders);
             }
         }
-        let listed = chosen.into_iter().filter_map(|slot| self.nodes.get(slot));
-        let peers = listed.map(|node| node.listed(resource, caller.observed)).collect();
-        let again = if rule == Rule::ToppedUp { AGAIN_IF_FEW } else { AGAIN };
-        let ask_again_ms = u32::try_from(again.as_millis()).unwrap_or(u32::MAX);
-        PeerList { rule, group: caller.place.group, counts, peers, ask_again_ms }
+        self.draw = draw;
+        Listing { rule, group: caller.place.group, counts, swarm: self, asker: caller.observed }
     }
 
-    /// Those who fill up a list of `own`, all there are of the asker's group.
-    fn outsiders(
+    /// Chooses those who fill up a list of all that there are of the asker's group.
+    fn fill_up(
         &self,
+        draw: &mut Draw,
         caller: &Caller,
-        resource: &ResourceId,
+        asker: &Asker,
         holders: &Holders,
-        own: &[Slot],
+        need: usize,
         rng: &mut impl Rng,
-    ) -> Vec<Slot> {
-        let asking = self.slots.get(&caller.peer).copied();
-        let need = self.rules.high.saturating_sub(own.len());
-        let pool = holders.sample_outside(Home::of(caller), asking, POOL, rng);
-        let candidates = pool.into_iter().filter_map(|slot| Some((slot, self.nodes.get(slot)?))).collect();
-        let mut chosen = self.rules.top_up.choose(candidates, need, caller, resource, rng);
-        // A list without a single complete source may never complete anyone.
-        let complete = own.iter().chain(&chosen).any(|slot| holders.is_complete(*slot));
-        if let (false, Some(last)) = (complete, chosen.last_mut())
-            && let Some(source) = holders.sample_complete(asking, rng)
-        {
-            *last = source;
+    ) {
+        let glimpse = |holder: Holder| Some(Glimpse::of(holder, self.nodes.get(holder.slot())?));
+        let Draw { listed, pool, glimpses, candidates, added, seen } = draw;
+        added.clear();
+        let amount = self.rules.top_up.pool(need);
+        let outside = |holder: &Holder| Some(holder.home()) != asker.home && Some(holder.key()) != asker.key;
+        let few = holders.all().holders as usize <= CHUNK.max(2 * amount);
+        if few {
+            pool.clear();
+            holders.pieces().for_each(|piece| pool.extend(piece.iter().copied().filter(outside)));
+        } else {
+            seen.begin(ROUNDS * amount);
         }
-        chosen
+        for _ in 0..ROUNDS {
+            glimpses.clear();
+            if few {
+                let from = shuffle_to_the_end(pool, amount, rng);
+                glimpses.extend(pool.drain(from..).filter_map(glimpse));
+            } else {
+                // Few are of the asker's home, and most places have a holder.
+                pool.clear();
+                holders.draw(amount, rng, pool);
+                pool.retain(|drawn| outside(drawn) && seen.insert(drawn.slot()));
+                glimpses.extend(pool.iter().copied().filter_map(glimpse));
+            }
+            candidates.clear();
+            candidates.extend(glimpses.iter().map(|glimpse| glimpse.judge(caller)));
+            if candidates.is_empty() {
+                break;
+            }
+            self.rules.top_up.choose(candidates, need, added, rng);
+            if added.holders.len() >= need {
+                break;
+            }
+        }
+        // A list without a single complete source may never complete anyone.
+        if !listed.iter().chain(&added.holders).any(|holder| holder.complete())
+            && let Some(source) = holders.draw_complete(asker.key, rng).and_then(glimpse)
+        {
+            added.insist(&source.judge(caller), need);
+        }
     }
 
     /// How many hold a resource, without the asker (R7 b).
     pub fn count(&mut self, now: Duration, caller: &Caller, resource: &ResourceId) -> Counts {
         self.expire(now);
-        let Some(holders) = self.holders.get(resource) else { return Counts::default() };
-        let home = Home::of(caller);
-        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let holders = self.resources.number_of(resource).and_then(|number| self.resources.holders(number));
+        holders.map(|holders| self.counts(&self.asker(caller), holders)).unwrap_or_default()
+    }
+
+    fn asker(&self, caller: &Caller) -> Asker {
+        let slot = self.nodes.slot_of(&caller.peer);
+        let key = slot.and_then(|slot| Some(Key::new(self.nodes.get(slot)?.home, slot)));
+        Asker { home: self.homes.get(&Home::of(caller)), key }
+    }
+
+    fn counts(&self, asker: &Asker, holders: &Holders) -> Counts {
+        let all = holders.all();
+        let inside = asker.home.map(|home| holders.at(home)).unwrap_or_default();
         let mut counts = Counts {
-            in_group: number(holders.at(home)),
-            outside: number(holders.total() - holders.at(home)),
-            complete_terminals: number(holders.complete_terminals()),
-            complete_in_group: number(holders.complete_terminals_at(home)),
+            in_group: inside.holders,
+            outside: all.holders - inside.holders,
+            complete_terminals: all.complete_terminals,
+            complete_in_group: inside.complete_terminals,
         };
-        let asking = self.slots.get(&caller.peer).filter(|slot| holders.contains(**slot));
-        if let Some((slot, node)) = asking.and_then(|slot| Some((*slot, self.nodes.get(*slot)?))) {
-            let complete = u32::from(node.role == Role::Terminal && holders.is_complete(slot));
+        if let Some(asking) = asker.key.and_then(|key| holders.get(key)) {
+            let complete = u32::from(asking.complete_terminal());
             counts.complete_terminals -= complete;
             // It may ask from elsewhere than where it registered.
-            if node.home() == home {
+            if Some(asking.home()) == asker.home {
                 counts.in_group -= 1;
                 counts.complete_in_group -= complete;
             } else {
@@ -105,5 +199,134 @@ impl Swarm {
             }
         }
         counts
+    }
+}
+
+impl Draw {
+    /// Lists at most `amount` of the `own` ones of the asker's group, each as likely as any other, in random
+    /// order.
+    fn own(&mut self, asker: &Asker, holders: &Holders, own: usize, amount: usize, rng: &mut impl Rng) {
+        let Some(home) = asker.home else { return };
+        let (listed, seen) = (&mut self.listed, &mut self.seen);
+        if own <= CHUNK.max(4 * amount) {
+            holders.run(home).for_each(|piece| listed.extend_from_slice(piece));
+            if let Some(asking) = listed.iter().position(|holder| Some(holder.key()) == asker.key) {
+                listed.swap_remove(asking);
+            }
+            let from = shuffle_to_the_end(listed, amount, rng);
+            listed.drain(..from);
+        } else {
+            seen.begin(amount);
+            while listed.len() < amount {
+                self.pool.clear();
+                holders.draw_at(home, amount - listed.len(), rng, &mut self.pool);
+                self.pool.retain(|drawn| Some(drawn.key()) != asker.key);
+                let more = amount - listed.len();
+                listed.extend(self.pool.iter().filter(|drawn| seen.insert(drawn.slot())).take(more));
+            }
+        }
+    }
+}
+
+/// Puts `amount` by chance, or all, to the end, in random order, and says where they begin.
+fn shuffle_to_the_end(holders: &mut [Holder], amount: usize, rng: &mut impl Rng) -> usize {
+    let from = holders.len().saturating_sub(amount);
+    for place in (from..holders.len()).rev() {
+        holders.swap(place, rng.random_range(0..=place));
+    }
+    from
+}
+
+/// Slots that have been drawn, a few hundred at most.
+#[derive(Default)]
+struct Seen {
+    /// Each is where its number says or soon after.
+    table: Vec<Slot>,
+}
+
+impl Seen {
+    const EMPTY: Slot = Slot::MAX;
+
+    fn begin(&mut self, amount: usize) {
+        self.table.clear();
+        self.table.resize((2 * amount).next_power_of_two().max(2), Self::EMPTY);
+    }
+
+    /// Notes a slot; `false` if it is noted already.
+    fn insert(&mut self, slot: Slot) -> bool {
+        let mask = self.table.len() - 1;
+        // Fibonacci hashing (Knuth, volume 3, 6.4).
+        let mut at = (u64::from(slot).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & mask;
+        while let Some(place) = self.table.get_mut(at) {
+            if *place == slot {
+                return false;
+            }
+            if *place == Self::EMPTY {
+                *place = slot;
+                return true;
+            }
+            at = (at + 1) & mask;
+        }
+        false
+    }
+}
+
+impl Listing<'_> {
+    /// The peers, the own group first.
+    pub fn peers(&self) -> impl Iterator<Item = Listed<'_>> {
+        let holders = self.swarm.draw.listed.iter();
+        holders.filter_map(|holder| {
+            let node = self.swarm.nodes.get(holder.slot())?;
+            Some(Listed { node, holder: *holder, listing: self })
+        })
+    }
+
+    /// The list as it is sent.
+    pub fn to_list(&self) -> PeerList {
+        let peers = self.peers().filter_map(|peer| peer.to_peer()).collect();
+        let again = if self.rule == Rule::ToppedUp { AGAIN_IF_FEW } else { AGAIN };
+        let ask_again_ms = u32::try_from(again.as_millis()).unwrap_or(u32::MAX);
+        PeerList { rule: self.rule, group: self.group, counts: self.counts, peers, ask_again_ms }
+    }
+}
+
+impl<'a> Listed<'a> {
+    /// What tells its identity from others: the key or its hash.
+    pub fn identity(self) -> &'a [u8] {
+        self.node.identity.bytes()
+    }
+
+    /// The address it was observed at.
+    pub fn observed(self) -> IpAddr {
+        self.node.observed
+    }
+
+    /// The ports it listens on for TCP and for QUIC; 0 if it doesn't.
+    pub fn ports(self) -> (u16, u16) {
+        (self.node.tcp_port, self.node.quic_port)
+    }
+
+    /// How much of the resource it holds, in thousandths.
+    pub fn permille(self) -> u16 {
+        self.holder.permille()
+    }
+
+    /// Its group.
+    pub fn group(self) -> Group {
+        self.listing.swarm.homes.group(self.holder.home())
+    }
+
+    /// The peer as it is sent to the asker.
+    fn to_peer(self) -> Option<ListedPeer> {
+        let Self { node, listing, .. } = self;
+        let peer: PeerId = node.identity.peer()?;
+        let addresses = node.addresses_for(listing.asker, &listing.swarm.lists);
+        Some(ListedPeer {
+            address: PeerAddress::new(peer, addresses),
+            group: self.group(),
+            role: node.role,
+            permille: self.permille(),
+            spare_upload: node.spare_upload(),
+        })
     }
 }

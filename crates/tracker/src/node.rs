@@ -1,83 +1,91 @@
 //! What the tracker remembers of one node, and what it tells of it.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
 
 use multiaddr::Protocol;
 use nearcast_protocol::{
-    Group, Multiaddr, PeerAddress, PeerId, ResourceId, Role,
-    tracker::{ListedPeer, Reach, Registration},
+    Multiaddr, Role,
+    tracker::{Reach, Registration},
     wire::MAX_ADDRESSES,
 };
 
-use crate::{group_table::Place, swarm::Caller};
+use crate::{
+    home::HomeId,
+    identity::Identity,
+    lists::{List, Lists},
+    swarm::Caller,
+};
 
 /// The number that stands for a node inside the tracker: a peer id is ten times as large.
-pub(crate) type Slot = usize;
+pub(crate) type Slot = u32;
 
-/// Where a node counts as being at home. Nodes of an unknown network are at home only with those behind the
-/// very same address: an office that no table knows is still a neighbourhood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Home {
-    Group(Group),
-    Address(IpAddr),
-}
-
-impl Home {
-    /// Where a caller is at home.
-    pub fn of(caller: &Caller) -> Self {
-        Self::at(caller.observed, caller.place)
-    }
-
-    fn at(observed: IpAddr, place: Place) -> Self {
-        if place.group == Group::UNKNOWN { Self::Address(observed) } else { Self::Group(place.group) }
-    }
-}
-
-/// One registered node.
-#[derive(Debug, Clone)]
+/// One registered node, in 96 bytes: a tracker may know millions. What an asker's choice goes by stands in the
+/// last 32, which never lie across two lines of the processor's cache.
+#[derive(Debug)]
+#[repr(C, align(32))]
 pub(crate) struct Node {
-    pub peer: PeerId,
+    pub identity: Identity,
+    /// The numbers of the resources it holds. A node that nobody can dial holds nothing.
+    pub held: List,
+    /// Its local addresses, packed.
+    local: List,
+    pub home: HomeId,
+    /// When it last said what it received, in seconds.
+    pub reported: u32,
+
     pub observed: IpAddr,
-    pub place: Place,
     pub role: Role,
     pub reach: Reach,
-    tcp_port: u16,
-    quic_port: u16,
-    local: Vec<Multiaddr>,
-    /// In bit/s.
-    pub spare_upload: u64,
-    /// How much of each resource it holds, in thousandths.
-    pub holdings: BTreeMap<ResourceId, u16>,
-    /// When its lease runs out.
-    pub expires: Duration,
-    /// When it last said what it received.
-    pub reported: Duration,
+    pub tcp_port: u16,
+    pub quic_port: u16,
+    /// The number of the region, 0 if the table names none.
+    pub region: u32,
+    /// In kbit/s.
+    spare_upload: u32,
 }
 
 impl Node {
-    /// A node that holds nothing yet and whose lease is yet to be given.
-    pub fn new(now: Duration, caller: &Caller, registration: &Registration) -> Self {
+    /// A node that holds nothing yet and has no lease.
+    pub fn new(
+        now: Duration,
+        caller: &Caller,
+        home: HomeId,
+        registration: &Registration,
+        lists: &mut Lists,
+    ) -> Self {
         let may_be_told = |address: &&Multiaddr| may_be_local(address, caller.observed);
+        let mut local = List::default();
         // The observed addresses come after them, one for each transport.
-        let local = registration.local.iter().filter(may_be_told).take(MAX_ADDRESSES - 2);
-        Self {
-            peer: caller.peer,
+        for address in registration.local.iter().filter(may_be_told).take(MAX_ADDRESSES - 2) {
+            pack(address, |number| {
+                lists.push(&mut local, number);
+            });
+        }
+        let mut node = Self {
+            identity: Identity::of(&caller.peer),
             observed: caller.observed,
-            place: caller.place,
+            home,
+            region: caller.place.region,
             role: registration.role,
             reach: registration.reach,
             tcp_port: registration.tcp_port,
             quic_port: registration.quic_port,
-            local: local.cloned().collect(),
-            spare_upload: registration.spare_upload,
-            holdings: BTreeMap::new(),
-            expires: now,
-            reported: now,
-        }
+            spare_upload: 0,
+            reported: seconds(now),
+            held: List::default(),
+            local,
+        };
+        node.set_spare_upload(registration.spare_upload);
+        node
     }
 
-    pub fn home(&self) -> Home {
-        Home::at(self.observed, self.place)
+    /// Gives back what it has in the lists.
+    pub fn clear(&mut self, lists: &mut Lists) {
+        lists.clear(&mut self.held);
+        lists.clear(&mut self.local);
     }
 
     /// Whether anyone could dial it at all.
@@ -85,35 +93,93 @@ impl Node {
         self.tcp_port != 0 || self.quic_port != 0
     }
 
-    /// How much of a resource it holds, in thousandths.
-    pub fn permille(&self, resource: &ResourceId) -> u16 {
-        self.holdings.get(resource).copied().unwrap_or_default()
+    /// What it could still upload, in bit/s, to the kbit/s.
+    pub fn spare_upload(&self) -> u64 {
+        u64::from(self.spare_upload) * 1000
+    }
+
+    /// In bit/s.
+    pub fn set_spare_upload(&mut self, spare: u64) {
+        self.spare_upload = u32::try_from(spare / 1000).unwrap_or(u32::MAX);
     }
 
     /// The observed address with the registered ports (R1).
     pub fn observed_addresses(&self) -> Vec<Multiaddr> {
-        let ip = Multiaddr::from(self.observed);
-        let tcp = (self.tcp_port != 0).then(|| ip.clone().with(Protocol::Tcp(self.tcp_port)));
-        let quic = || ip.clone().with(Protocol::Udp(self.quic_port)).with(Protocol::QuicV1);
-        let quic = (self.quic_port != 0).then(quic);
+        let tcp = (self.tcp_port != 0).then(|| address(self.observed, self.tcp_port, false));
+        let quic = (self.quic_port != 0).then(|| address(self.observed, self.quic_port, true));
         tcp.into_iter().chain(quic).collect()
     }
 
-    /// The node as one asker may see it: local addresses only from behind the same public one, and first (R1).
-    pub fn listed(&self, resource: &ResourceId, asker: IpAddr) -> ListedPeer {
-        let mut addresses = if asker == self.observed { self.local.clone() } else { Vec::new() };
+    /// The addresses that one asker may see: local ones only from behind the same public one, and first (R1).
+    pub fn addresses_for(&self, asker: IpAddr, lists: &Lists) -> Vec<Multiaddr> {
+        let mut addresses = if asker == self.observed { unpack(lists.get(&self.local)) } else { Vec::new() };
         for address in self.observed_addresses() {
             if !addresses.contains(&address) {
                 addresses.push(address);
             }
         }
-        ListedPeer {
-            address: PeerAddress::new(self.peer, addresses),
-            group: self.place.group,
-            role: self.role,
-            permille: self.permille(resource),
-            spare_upload: self.spare_upload,
+        addresses
+    }
+}
+
+/// Whole seconds, as nodes count.
+pub(crate) fn seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
+}
+
+fn address(ip: IpAddr, port: u16, quic: bool) -> Multiaddr {
+    // The longest of these, so that it is allocated once.
+    let mut address = Multiaddr::with_capacity(24);
+    address.push(ip.into());
+    if quic {
+        address.push(Protocol::Udp(port));
+        address.push(Protocol::QuicV1);
+    } else {
+        address.push(Protocol::Tcp(port));
+    }
+    address
+}
+
+const QUIC: u32 = 1 << 16;
+const IPV6: u32 = 1 << 17;
+
+/// Puts an address that [`may_be_local`] into numbers: port and kind, then the IP.
+fn pack(address: &Multiaddr, mut push: impl FnMut(u32)) {
+    let (mut ip, mut kind) = (None, 0);
+    for part in address {
+        match part {
+            Protocol::Ip4(four) => ip = Some(IpAddr::V4(four)),
+            Protocol::Ip6(six) => ip = Some(IpAddr::V6(six)),
+            Protocol::Tcp(port) => kind |= u32::from(port),
+            Protocol::Udp(port) => kind |= u32::from(port) | QUIC,
+            _ => {}
         }
+    }
+    match ip {
+        Some(IpAddr::V4(four)) => [kind, four.to_bits()].into_iter().for_each(push),
+        Some(IpAddr::V6(six)) => {
+            push(kind | IPV6);
+            let bits = six.to_bits();
+            [96, 64, 32, 0].into_iter().for_each(|shift| push((bits >> shift) as u32));
+        }
+        None => {}
+    }
+}
+
+fn unpack(mut numbers: &[u32]) -> Vec<Multiaddr> {
+    let mut addresses = Vec::new();
+    loop {
+        let (kind, ip, rest) = match *numbers {
+            [kind, one, two, three, four, ref rest @ ..] if kind & IPV6 != 0 => {
+                let bits =
+                    [one, two, three, four].iter().fold(0, |bits, part| bits << 32 | u128::from(*part));
+                (kind, IpAddr::V6(Ipv6Addr::from_bits(bits)), rest)
+            }
+            [kind, four, ref rest @ ..] => (kind, IpAddr::V4(four.into()), rest),
+            _ => return addresses,
+        };
+        addresses.push(address(ip, kind as u16, kind & QUIC != 0));
+        numbers = rest;
     }
 }
 
@@ -141,6 +207,11 @@ fn may_be_local(address: &Multiaddr, observed: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{
+        collection::vec,
+        prelude::{any, prop_assert_eq, proptest},
+    };
+
     use super::*;
 
     #[test]
@@ -166,5 +237,23 @@ mod tests {
         ] {
             assert_eq!(may_be_local(&address.parse().unwrap(), observed), may, "{address}");
         }
+    }
+
+    proptest! {
+        #[test]
+        fn local_addresses_come_back(
+            sent in vec((any::<IpAddr>(), 1..=u16::MAX, any::<bool>()), 0..6),
+        ) {
+            let sent: Vec<_> = sent.into_iter().map(|(ip, port, quic)| address(ip, port, quic)).collect();
+            let mut packed = Vec::new();
+            sent.iter().for_each(|address| pack(address, |number| packed.push(number)));
+            prop_assert_eq!(unpack(&packed), sent);
+        }
+    }
+
+    #[test]
+    fn a_node_takes_no_more_than_this() {
+        assert_eq!((size_of::<Node>(), size_of::<Option<Node>>()), (96, 96));
+        assert_eq!(std::mem::offset_of!(Node, observed), 64);
     }
 }

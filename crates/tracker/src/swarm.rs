@@ -1,24 +1,25 @@
 //! Who holds what: one lease per node, and all it holds lives and dies with it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    net::IpAddr,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use nearcast_protocol::{
     Group, PeerId, ResourceId, Role,
     tracker::{Claim, Holding, Lease, MAX_HOLDINGS, Received, Registration, Renewal, Text},
 };
 use rand::Rng;
-use slab::Slab;
 
 use crate::{
     claims::Claims,
-    group_table::{GroupTable, Place},
-    holders::Holders,
-    node::{Node, Slot},
+    group_table::Place,
+    holder::{Holder, Key},
+    home::{Home, Homes},
+    listing::Draw,
+    lists::Lists,
+    node::{Node, Slot, seconds},
+    nodes::Nodes,
+    resources::Resources,
     rules::Rules,
+    wheel::{Wheel, milliseconds},
 };
 
 /// Bytes/s: a line of 10 Gbit/s is the fastest that a report is believed for.
@@ -38,16 +39,19 @@ pub struct Caller {
 /// The tracker's memory. Pure: the clock (`now`, since the start) and the dice are passed in.
 ///
 /// Whatever is asked, leases that have run out by then are forgotten first, so nothing dead is ever counted
-/// or listed.
+/// or listed. Times count in whole milliseconds.
 pub struct Swarm {
     pub(crate) rules: Rules,
-    pub(crate) nodes: Slab<Node>,
-    pub(crate) slots: HashMap<PeerId, Slot>,
-    pub(crate) holders: HashMap<ResourceId, Holders>,
+    pub(crate) nodes: Nodes,
+    pub(crate) homes: Homes,
+    pub(crate) resources: Resources,
+    /// What nodes hold, and their local addresses.
+    pub(crate) lists: Lists,
+    /// What is written to while a list is made.
+    pub(crate) draw: Draw,
     /// Holdings of all nodes together.
     held: usize,
-    /// Every node under the time its lease runs out.
-    expiry: BTreeSet<(Duration, Slot)>,
+    leases: Wheel,
     claims: Claims,
     received: BTreeMap<Group, Received>,
 }
@@ -57,14 +61,22 @@ impl Swarm {
     pub fn new(rules: Rules) -> Self {
         Self {
             rules,
-            nodes: Slab::new(),
-            slots: HashMap::new(),
-            holders: HashMap::new(),
+            nodes: Nodes::new(),
+            homes: Homes::new(),
+            resources: Resources::new(),
+            lists: Lists::default(),
+            draw: Draw::default(),
             held: 0,
-            expiry: BTreeSet::new(),
+            // The longest that chance makes of it.
+            leases: Wheel::new(rules.lease.mul_f64(1.1)),
             claims: Claims::default(),
             received: BTreeMap::new(),
         }
+    }
+
+    /// Makes lists by other rules from now on. What is remembered stays, and so do the leases given.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
     }
 
     /// How many nodes have a lease, as of the last question.
@@ -74,7 +86,12 @@ impl Swarm {
 
     /// How many resources somebody reachable holds, as of the last question.
     pub fn resources(&self) -> usize {
-        self.holders.len()
+        self.resources.len()
+    }
+
+    /// How many resources are held by how many nodes, all together, as of the last question.
+    pub fn holdings(&self) -> usize {
+        self.held
     }
 
     /// The sum of what the nodes of each group have reported to have received since the start.
@@ -92,27 +109,38 @@ impl Swarm {
         rng: &mut impl Rng,
     ) -> Option<Lease> {
         self.expire(now);
-        let mut node = Node::new(now, caller, registration);
-        let slot = match self.slots.get(&caller.peer).copied() {
+        let known = self.nodes.slot_of(&caller.peer);
+        if known.is_none() && self.nodes.len() >= self.rules.nodes {
+            return None;
+        }
+        let home = self.homes.enter(Home::of(caller))?;
+        let mut node = Node::new(now, caller, home, registration, &mut self.lists);
+        let slot = match known {
             Some(slot) => {
-                self.let_go(slot);
+                self.let_go_of_all(slot);
                 let known = self.nodes.get_mut(slot)?;
-                (node.expires, node.reported) = (known.expires, known.reported);
-                *known = node;
+                // What it has reported for stays reported, however often it registers.
+                node.reported = known.reported;
+                let mut known = std::mem::replace(known, node);
+                known.clear(&mut self.lists);
+                self.homes.leave(known.home);
                 slot
             }
-            None if self.nodes.len() >= self.rules.nodes => return None,
-            None => {
-                let slot = self.nodes.insert(node);
-                self.slots.insert(caller.peer, slot);
-                slot
-            }
+            None => match self.nodes.insert(node) {
+                Ok(slot) => slot,
+                Err(mut node) => {
+                    node.clear(&mut self.lists);
+                    self.homes.leave(home);
+                    return None;
+                }
+            },
         };
         if registration.role != Role::Publisher {
             self.claims.forget(slot);
         }
         self.hold(slot, &registration.holdings);
-        self.lease(now, slot, rng)
+        let lease_ms = self.lease(now, slot, rng);
+        self.lease_of(slot, lease_ms)
     }
 
     /// Prolongs a lease and notes what has changed. `None` if the node isn't known, or now comes from
@@ -126,27 +154,50 @@ impl Swarm {
         renewal: &Renewal,
         rng: &mut impl Rng,
     ) -> Option<Lease> {
+        let (slot, lease_ms) = self.prolong(now, caller, renewal, rng)?;
+        self.lease_of(slot, lease_ms)
+    }
+
+    /// As [`Swarm::renew`], for whoever needs no more than how long the lease holds, in ms.
+    pub fn renew_briefly(
+        &mut self,
+        now: Duration,
+        caller: &Caller,
+        renewal: &Renewal,
+        rng: &mut impl Rng,
+    ) -> Option<u32> {
+        self.prolong(now, caller, renewal, rng).map(|(_, lease_ms)| lease_ms)
+    }
+
+    fn prolong(
+        &mut self,
+        now: Duration,
+        caller: &Caller,
+        renewal: &Renewal,
+        rng: &mut impl Rng,
+    ) -> Option<(Slot, u32)> {
         self.expire(now);
-        let slot = *self.slots.get(&caller.peer)?;
+        let slot = self.nodes.slot_of(&caller.peer)?;
         let node = self.nodes.get_mut(slot).filter(|node| node.observed == caller.observed)?;
-        node.spare_upload = renewal.spare_upload;
-        let seconds = now.saturating_sub(node.reported).as_secs() + 1;
-        node.reported = now;
-        if renewal.received.all() <= FASTEST.saturating_mul(seconds) {
-            let sum = self.received.entry(node.place.group).or_default();
+        node.set_spare_upload(renewal.spare_upload);
+        let time = u64::from(seconds(now).saturating_sub(node.reported)) + 1;
+        node.reported = seconds(now);
+        let received = renewal.received.all();
+        if received > 0 && received <= FASTEST.saturating_mul(time) {
+            let sum = self.received.entry(self.homes.group(node.home)).or_default();
             *sum = sum.plus(renewal.received);
         }
         for resource in &renewal.dropped {
             self.let_go_of(slot, resource);
         }
         self.hold(slot, &renewal.held);
-        self.lease(now, slot, rng)
+        Some((slot, self.lease(now, slot, rng)))
     }
 
     /// Forgets a node.
     pub fn withdraw(&mut self, now: Duration, peer: &PeerId) {
         self.expire(now);
-        if let Some(slot) = self.slots.get(peer).copied() {
+        if let Some(slot) = self.nodes.slot_of(peer) {
             self.forget(slot);
         }
     }
@@ -155,7 +206,7 @@ impl Swarm {
     /// whoever resolves a URL asks its origin as well (R6). `false` if the peer is none.
     pub fn claim(&mut self, now: Duration, peer: &PeerId, claims: &[Claim]) -> bool {
         self.expire(now);
-        let Some(slot) = self.slots.get(peer).copied() else { return false };
+        let Some(slot) = self.nodes.slot_of(peer) else { return false };
         let publisher = self.nodes.get(slot).is_some_and(|node| node.role == Role::Publisher);
         if publisher {
             self.claims.add(slot, claims);
@@ -169,93 +220,77 @@ impl Swarm {
         self.claims.links(url)
     }
 
-    /// Gives every node the place that a new group table says.
-    pub fn regroup(&mut self, table: &GroupTable) {
-        let moves = |(slot, node): (Slot, &Node)| {
-            let place = table.place_of(node.observed);
-            (place != node.place).then_some((slot, place))
-        };
-        let moved: Vec<_> = self.nodes.iter().filter_map(moves).collect();
-        for (slot, place) in moved {
-            let held = self.let_go(slot);
-            if let Some(node) = self.nodes.get_mut(slot) {
-                node.place = place;
-            }
-            for (resource, permille) in held {
-                self.list(slot, resource, permille);
-            }
-        }
-    }
-
-    /// Forgets every node whose lease has run out.
-    pub(crate) fn expire(&mut self, now: Duration) {
-        while let Some((_, slot)) = self.expiry.first().copied().filter(|(expires, _)| *expires <= now) {
+    /// Forgets every node whose lease has run out. Whatever is asked does this first; it is worth doing
+    /// when nobody asks, so that the next one doesn't wait for it.
+    pub fn expire(&mut self, now: Duration) {
+        while let Some(slot) = self.leases.pop(milliseconds(now)) {
             self.forget(slot);
         }
     }
 
-    fn lease(&mut self, now: Duration, slot: Slot, rng: &mut impl Rng) -> Option<Lease> {
+    /// Gives a lease from now on. Its length is in ms.
+    fn lease(&mut self, now: Duration, slot: Slot, rng: &mut impl Rng) -> u32 {
         let lease = self.rules.lease.mul_f64(rng.random_range(0.9..=1.1));
         let lease_ms = u32::try_from(lease.as_millis()).unwrap_or(u32::MAX);
-        let node = self.nodes.get_mut(slot)?;
-        self.expiry.remove(&(node.expires, slot));
         // Exactly what the node is told.
-        node.expires = now + Duration::from_millis(lease_ms.into());
-        self.expiry.insert((node.expires, slot));
-        Some(Lease { lease_ms, group: node.place.group, observed: node.observed_addresses() })
+        self.leases.set(slot, milliseconds(now) + u64::from(lease_ms));
+        lease_ms
+    }
+
+    fn lease_of(&self, slot: Slot, lease_ms: u32) -> Option<Lease> {
+        let node = self.nodes.get(slot)?;
+        let group = self.homes.group(node.home);
+        Some(Lease { lease_ms, group, observed: node.observed_addresses() })
     }
 
     fn forget(&mut self, slot: Slot) {
-        self.let_go(slot);
+        self.let_go_of_all(slot);
         self.claims.forget(slot);
-        if let Some(node) = self.nodes.try_remove(slot) {
-            self.expiry.remove(&(node.expires, slot));
-            self.slots.remove(&node.peer);
+        self.leases.remove(slot);
+        if let Some(mut node) = self.nodes.remove(slot) {
+            node.clear(&mut self.lists);
+            self.homes.leave(node.home);
         }
     }
 
     /// Notes what a node holds; what it holds nothing of is what it doesn't hold.
     fn hold(&mut self, slot: Slot, holdings: &[Holding]) {
         for holding in holdings {
-            self.let_go_of(slot, &holding.resource);
-            if holding.permille > 0 {
-                self.list(slot, holding.resource, holding.permille.min(1000));
+            if holding.permille == 0 {
+                self.let_go_of(slot, &holding.resource);
+                continue;
+            }
+            let Some(node) = self.nodes.get_mut(slot).filter(|node| node.reachable()) else { return };
+            let holder = Holder::new(node.home, slot, node.role, holding.permille);
+            let known = self.resources.number_of(&holding.resource);
+            let held = known.is_some_and(|number| self.resources.is_held_by(number, holder.key()));
+            let full = self.lists.get(&node.held).len() >= MAX_HOLDINGS || self.held >= self.rules.holdings;
+            if full && !held {
+                continue;
+            }
+            let Some(number) = known.or_else(|| self.resources.insert(&holding.resource)) else { continue };
+            if self.resources.set(number, holder) {
+                self.held += 1;
+                self.lists.push(&mut node.held, number);
             }
         }
     }
 
-    fn list(&mut self, slot: Slot, resource: ResourceId, permille: u16) {
+    fn let_go_of(&mut self, slot: Slot, resource: &ResourceId) {
         let Some(node) = self.nodes.get_mut(slot) else { return };
-        if node.holdings.len() >= MAX_HOLDINGS || self.held >= self.rules.holdings {
-            return;
-        }
-        self.held += 1;
-        node.holdings.insert(resource, permille);
-        if node.reachable() {
-            let holders = self.holders.entry(resource).or_default();
-            holders.add(slot, node.home(), node.role, permille == 1000);
+        let Some(number) = self.resources.number_of(resource) else { return };
+        if self.resources.remove(number, Key::new(node.home, slot)) {
+            self.held -= 1;
+            self.lists.remove(&mut node.held, number);
         }
     }
 
-    fn let_go_of(&mut self, slot: Slot, resource: &ResourceId) -> Option<u16> {
-        let node = self.nodes.get_mut(slot)?;
-        let permille = node.holdings.remove(resource)?;
-        self.held -= 1;
-        if let Some(holders) = self.holders.get_mut(resource) {
-            holders.remove(slot, node.home(), node.role);
-            if holders.is_empty() {
-                self.holders.remove(resource);
-            }
+    fn let_go_of_all(&mut self, slot: Slot) {
+        let Some(node) = self.nodes.get_mut(slot) else { return };
+        for number in self.lists.get(&node.held) {
+            let removed = self.resources.remove(*number, Key::new(node.home, slot));
+            self.held -= usize::from(removed);
         }
-        Some(permille)
-    }
-
-    /// Lets go of everything, and says what it was.
-    fn let_go(&mut self, slot: Slot) -> BTreeMap<ResourceId, u16> {
-        let held = self.nodes.get(slot).map(|node| node.holdings.clone()).unwrap_or_default();
-        for resource in held.keys() {
-            self.let_go_of(slot, resource);
-        }
-        held
+        self.lists.clear(&mut node.held);
     }
 }

@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
 
@@ -12,7 +12,7 @@ use nearcast_protocol::{
     Group, PeerId, ResourceId, Role,
     tracker::{Counts, Holding, Medium, PeerList, Reach, Registration, Renewal, Rule},
 };
-use nearcast_tracker::{Caller, GroupTable, Rules, Swarm, TopUp};
+use nearcast_tracker::{Caller, GroupTable, Regrouping, Rules, Swarm, TopUp, top_up::PER_PREFIX};
 use proptest::{
     collection::vec,
     prelude::{ProptestConfig, Strategy, any, prop_oneof, proptest},
@@ -20,9 +20,12 @@ use proptest::{
 };
 use rand::{SeedableRng, rngs::StdRng};
 
-const NODES: usize = 14;
+const NODES: usize = 40;
 /// The second leaves one network of the first unknown and puts two together.
-const TABLES: [&str; 2] = ["10.1.0.0/16,1,,a\n10.2.0.0/16,2,,a\n10.3.0.0/16,3,,b\n", "10.2.0.0/15,1\n"];
+const TABLES: [&str; 2] = [
+    "10.1.0.0/16,1,,a\n10.2.0.0/16,2,,a\n10.3.0.0/16,3,,b\n2001:db8:1::/48,1\n2001:db8:3::/48,4\n",
+    "10.2.0.0/15,1\n2001:db8::/32,1\n",
+];
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -30,7 +33,7 @@ enum Step {
     Renew { node: usize, held: Vec<(u8, u16)>, dropped: Vec<u8> },
     Withdraw { node: usize },
     Wait { seconds: u64 },
-    Regroup { table: usize },
+    Regroup { table: usize, budget: usize },
     Ask { node: usize, address: u8, resource: u8 },
 }
 
@@ -50,15 +53,28 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(node, held, dropped)| Step::Renew { node, held, dropped }),
         1 => node.clone().prop_map(|node| Step::Withdraw { node }),
         1 => (0u64..80).prop_map(|seconds| Step::Wait { seconds }),
-        1 => (0..TABLES.len()).prop_map(|table| Step::Regroup { table }),
+        1 => (0..TABLES.len(), 1usize..50).prop_map(|(table, budget)| Step::Regroup { table, budget }),
         6 => (node, any::<u8>(), 0u8..3)
             .prop_map(|(node, address, resource)| Step::Ask { node, address, resource }),
     ]
 }
 
-/// Three known networks and an unknown one, four addresses in each.
+/// Three known networks and an unknown one, four addresses in each of two prefixes, in both families.
 fn ip(address: u8) -> IpAddr {
-    Ipv4Addr::new(10, address % 4, 0, address / 4 % 4).into()
+    let (network, prefix, host) = (address % 4, address / 4 % 2, address / 8 % 4);
+    if address < 160 {
+        return Ipv4Addr::new(10, network, prefix, host).into();
+    }
+    let parts = [network, prefix, host].map(u16::from);
+    Ipv6Addr::new(0x2001, 0xdb8, parts[0], parts[1], 0, 0, 0, parts[2]).into()
+}
+
+/// What counts as one neighbourhood of outsiders: a /24 or a /48.
+fn prefix(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(ip) => ip.octets()[..3].to_vec(),
+        IpAddr::V6(ip) => ip.octets()[..6].to_vec(),
+    }
 }
 
 fn resource(number: u8) -> ResourceId {
@@ -130,12 +146,23 @@ impl World {
                 self.now += Duration::from_secs(seconds);
                 self.naive.retain(|_, node| node.expires > self.now);
             }
-            Step::Regroup { table } => {
+            Step::Regroup { table, budget } => {
                 self.table = GroupTable::parse(TABLES[table]).unwrap();
-                self.swarm.regroup(&self.table);
+                let mut regrouping = Regrouping::default();
+                while !self.swarm.regroup_some(&self.table, &mut regrouping, budget) {}
             }
             Step::Ask { node, address, resource } => self.ask(self.peers[node], ip(address), resource),
         }
+    }
+
+    /// What the swarm counts without being asked for a resource.
+    fn totals(&mut self) {
+        self.swarm.expire(self.now);
+        let reachable = || self.naive.values().filter(|node| node.port);
+        let resources: BTreeSet<_> = reachable().flat_map(|node| node.held.keys()).collect();
+        let holdings = reachable().map(|node| node.held.len()).sum();
+        let counted = (self.swarm.nodes(), self.swarm.resources(), self.swarm.holdings());
+        assert_eq!(counted, (self.naive.len(), resources.len(), holdings));
     }
 
     fn register(&mut self, peer: PeerId, observed: IpAddr, role: Role, port: bool, held: &[(u8, u16)]) {
@@ -227,12 +254,22 @@ impl World {
         assert!(listed.iter().all(|peer| others.contains_key(peer)), "somebody is no holder");
         let own = listed.iter().filter(|peer| inside(others[peer])).count();
         assert!(listed.iter().take(own).all(|peer| inside(others[peer])), "the own group isn't first");
+        let by_prefix = |all: &mut dyn Iterator<Item = &PeerId>| {
+            let mut prefixes: BTreeMap<_, usize> = BTreeMap::new();
+            for node in all.map(|peer| others[peer]).filter(|node| !inside(node)) {
+                *prefixes.entry(prefix(node.observed)).or_default() += 1;
+            }
+            prefixes
+        };
+        assert!(by_prefix(&mut listed.iter()).values().all(|of_one| *of_one <= PER_PREFIX));
+        let outside: usize =
+            by_prefix(&mut others.keys()).values().map(|of_one| *of_one.min(&PER_PREFIX)).sum();
         let expected = if n > high {
             (Rule::AboveRange, high, high)
         } else if n >= low {
             (Rule::InRange, n, n)
         } else {
-            (Rule::ToppedUp, n, others.len().min(high))
+            (Rule::ToppedUp, n, high.min(n + outside))
         };
         assert_eq!((list.rule, own, listed.len()), expected, "n = {n}, low = {low}, high = {high}");
     }
@@ -243,8 +280,8 @@ proptest! {
 
     #[test]
     fn counts_lists_and_leases_are_those_of_a_naive_tracker(
-        steps in vec(step(), 1..120),
-        (low, more) in (1usize..6, 0usize..4),
+        steps in vec(step(), 1..250),
+        (low, more) in (1usize..8, 0usize..16),
         top_up in select(vec![TopUp::Nearest, TopUp::Best, TopUp::Random, TopUp::Mixed]),
         seed in any::<u64>(),
     ) {
@@ -253,10 +290,11 @@ proptest! {
         let mut world = World::new(rules.checked().unwrap(), seed);
         for step in steps {
             world.take(step);
+            world.totals();
         }
         // When all are gone, nothing is left of them.
         world.swarm.withdraw(world.now + 2 * lease, &PeerId::random());
-        assert_eq!((world.swarm.nodes(), world.swarm.resources()), (0, 0));
+        assert_eq!((world.swarm.nodes(), world.swarm.resources(), world.swarm.holdings()), (0, 0, 0));
     }
 }
 

@@ -6,9 +6,12 @@ use std::{collections::BTreeSet, time::Duration};
 
 use nearcast_protocol::{
     Group, PeerId, ResourceId, Role,
-    tracker::{Claim, Holding, MAX_HOLDINGS, Medium, PeerList, Reach, Received, Registration, Renewal, Rule},
+    tracker::{
+        Claim, Holding, ListedPeer, MAX_HOLDINGS, Medium, PeerList, Reach, Received, Registration, Renewal,
+        Rule,
+    },
 };
-use nearcast_tracker::{Caller, GroupTable, Rules, Swarm, TopUp};
+use nearcast_tracker::{Caller, GroupTable, Regrouping, Rules, Swarm, TopUp};
 use rand::{SeedableRng, rngs::StdRng};
 
 const FILM: ResourceId = ResourceId::from_bytes([1; 32]);
@@ -73,7 +76,7 @@ fn the_rule_at_its_edges_in_every_way_of_filling_up() {
     for top_up in [TopUp::Nearest, TopUp::Best, TopUp::Random, TopUp::Mixed] {
         let mut world = World::new(Rules { top_up, ..Rules::default() });
         for n in 0..200 {
-            world.join(&format!("10.2.0.{n}"), Role::Terminal, 1000);
+            world.join(&format!("10.2.{n}.1"), Role::Terminal, 1000);
         }
         let asker = PeerId::random();
         let mut joined = 0;
@@ -121,10 +124,68 @@ fn the_nearest_fill_up_first() {
         world.join(&format!("10.3.0.{n}"), Role::Terminal, 1000);
     }
     let near: BTreeSet<_> =
-        (0..5).map(|n| world.join(&format!("10.2.0.{n}"), Role::Terminal, 1000)).collect();
+        (0..5).map(|n| world.join(&format!("10.2.{n}.1"), Role::Terminal, 1000)).collect();
     let list = world.find(NOW, PeerId::random(), "10.1.0.1");
     let listed: BTreeSet<_> = list.peers.iter().map(|peer| peer.peer()).collect();
     assert_eq!(listed, near, "the same region comes first");
+}
+
+#[test]
+fn at_most_four_of_one_prefix_fill_up_and_neighbours_are_not_counted() {
+    for top_up in [TopUp::Nearest, TopUp::Best, TopUp::Random, TopUp::Mixed] {
+        let mut world = World::new(Rules { top_up, ..Rules::default() });
+        for n in 0..30 {
+            world.join(&format!("10.1.0.{n}"), Role::Terminal, 1000);
+        }
+        for n in 0..1_000 {
+            world.join(&format!("10.2.0.{}", n % 250), Role::Terminal, 1000);
+            world.join(&format!("2001:db8:7:{n:x}::1"), Role::Terminal, 1000);
+        }
+        for n in 0..3 {
+            world.join(&format!("10.3.{n}.1"), Role::Terminal, 1000);
+        }
+        let list = world.find(NOW, PeerId::random(), "10.1.0.99");
+        let begins = |with: &str| {
+            let address = |peer: &&ListedPeer| peer.address.addresses[0].to_string();
+            list.peers.iter().filter(|peer| address(peer).starts_with(with)).count()
+        };
+        assert_eq!(begins("/ip4/10.1.0."), 30, "{top_up:?}");
+        assert_eq!((begins("/ip4/10.2.0."), begins("/ip6/2001:db8:7:")), (4, 4), "{top_up:?}");
+        // Who is lost in such a crowd may not be found, but nobody is listed in his place.
+        assert!((38..=41).contains(&list.peers.len()), "{top_up:?}: {}", list.peers.len());
+    }
+}
+
+#[test]
+fn the_only_complete_source_is_listed_though_its_prefix_is_full() {
+    let mut world = World::new(Rules { low: 3, high: 50, ..Rules::default() });
+    for n in 0..200 {
+        world.join(&format!("10.2.0.{n}"), Role::Terminal, 10);
+    }
+    let source = world.join("10.2.0.250", Role::Terminal, 1000);
+    let list = world.find(NOW, PeerId::random(), "10.1.0.1");
+    assert_eq!(list.peers.len(), 4);
+    assert!(list.peers.iter().any(|peer| peer.peer() == source));
+}
+
+#[test]
+fn a_new_table_is_taken_in_a_few_at_a_time() {
+    let mut world = World::new(Rules::default());
+    for n in 0..100 {
+        world.join(&format!("10.1.0.{n}"), Role::Terminal, 1000);
+    }
+    let table = GroupTable::parse("10.1.0.0/16,9").unwrap();
+    let mut regrouping = Regrouping::default();
+    let mut steps = 1;
+    while !world.swarm.regroup_some(&table, &mut regrouping, 10) {
+        steps += 1;
+        let counts = world.swarm.count(NOW, &world.caller(PeerId::random(), "10.1.0.200"), &FILM);
+        assert_eq!(counts.in_group + counts.outside, 100);
+    }
+    assert!(steps >= 20, "each of 100 nodes costs two, one for it and one for what it holds: {steps} steps");
+    world.table = table;
+    let list = world.find(NOW, PeerId::random(), "10.1.0.200");
+    assert_eq!((list.group, list.counts.in_group, list.counts.outside), (Group(9), 100, 0));
 }
 
 #[test]

@@ -47,6 +47,20 @@ impl Running {
         }
     }
 
+    /// For what comes in two streams, in whichever order it is read.
+    fn wait_for_both(&self, one: &str, other: &str) {
+        let (mut waiting, mut before) = (vec![one, other], Vec::new());
+        while !waiting.is_empty() {
+            match self.said.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    waiting.retain(|text| !line.contains(text));
+                    before.push(line);
+                }
+                Err(_) => panic!("{waiting:?} was never said, only {before:#?}"),
+            }
+        }
+    }
+
     fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
@@ -77,13 +91,17 @@ fn a_table_is_read_anew_and_a_bad_one_is_not_taken() {
     std::fs::write(&table, "127.1.0.0/16,1\n127.2.0.0/16,2\n").unwrap();
     tracker.signal("-HUP");
     assert!(tracker.wait_for("read anew").contains("prefixes=2"));
+    // A table that changes is read anew unasked.
+    std::fs::write(&table, "127.1.0.0/16,north\n").unwrap();
+    assert!(tracker.wait_for("stays as it was").contains("\"north\""));
+    std::fs::write(&table, "127.1.0.0/16,1\n127.2.0.0/16,2\n127.3.0.0/16,3\n").unwrap();
+    assert!(tracker.wait_for("the group table").contains("prefixes=3"));
     tracker.signal("-TERM");
     assert_eq!(tracker.child.wait().unwrap().code(), Some(0));
 
     // Without a table it says so, and a wish to read one anew doesn't end it.
     let mut tracker = Running::start(&listen);
-    tracker.wait_for("give --groups FILE");
-    tracker.wait_for("listening on ");
+    tracker.wait_for_both("give --groups FILE", "listening on ");
     tracker.signal("-HUP");
     tracker.wait_for("no group table to read anew");
     tracker.signal("-INT");

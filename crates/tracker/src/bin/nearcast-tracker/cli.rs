@@ -39,6 +39,7 @@ pub enum Command {
 const EXAMPLES: &str = "\
 Examples:
   nearcast-tracker --groups networks.csv
+  nearcast-tracker --groups asn-ipv4.csv --groups asn-ipv6.csv
   nearcast-tracker --print-config > tracker.toml
   nearcast-tracker --config tracker.toml
   nearcast-tracker group 203.0.113.9 --groups networks.csv
@@ -46,7 +47,8 @@ Examples:
 A group table has a line for each address prefix: prefix,group[,name[,region]]
   203.0.113.0/24,7,North campus,north
   2001:db8::/32,7
-The signal HUP makes a running tracker read it anew.
+Ranges (first,last,asn[,name]), CAIDA's pfx2as files and ASN databases (.mmdb) do too; there the group is
+the AS number. A running tracker reads them anew when they change, and at the signal HUP.
 
 Once it can be reached, the tracker prints a line for each of its addresses:
   listening on /ip4/198.51.100.4/tcp/4401/p2p/12D3…
@@ -67,7 +69,7 @@ mod tests {
     fn settings_may_follow_the_command() {
         let typed = ["nearcast-tracker", "group", "10.0.0.1", "2001:db8::1", "--groups", "table.csv"];
         let cli = Cli::try_parse_from(typed).unwrap();
-        assert_eq!(cli.settings.groups.unwrap().to_str(), Some("table.csv"));
+        assert_eq!(cli.settings.groups, [std::path::PathBuf::from("table.csv")]);
         assert!(matches!(cli.command, Some(Command::Group { addresses }) if addresses.len() == 2));
         assert!(Cli::try_parse_from(["nearcast-tracker", "group"]).is_err());
     }

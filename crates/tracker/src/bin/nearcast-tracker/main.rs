@@ -5,12 +5,14 @@
 //! | `cli` | what can be typed |
 //! | `settings` | what can be set, by flag or in a file |
 //! | `serve` | the tracker from its start to its end |
+//! | `tables` | the group table, read anew when it changes |
 //! | `print` | what goes to the standard output |
 
 mod cli;
 mod print;
 mod serve;
 mod settings;
+mod tables;
 
 use std::{io::IsTerminal, process::ExitCode};
 

@@ -15,7 +15,7 @@ pub fn lines<T: Display>(lines: impl IntoIterator<Item = T>) -> anyhow::Result<(
 
 /// Prints the groups of addresses.
 pub fn groups(settings: &Settings, addresses: &[IpAddr]) -> anyhow::Result<()> {
-    ensure!(settings.groups.is_some(), "there is no group table to look into; name one with --groups FILE");
+    ensure!(!settings.groups.is_empty(), "there is no group table to look into; name one with --groups FILE");
     let table = settings.table()?;
     lines(addresses.iter().map(|address| {
         let group = table.group_of(*address);

@@ -6,7 +6,11 @@ use anyhow::Context;
 use nearcast_network::{Config, Network, Signals, identity_on_disk};
 use nearcast_tracker::{Server, Swarm};
 
-use crate::{print, settings::Settings};
+use crate::{
+    print,
+    settings::Settings,
+    tables::{self, Hangups},
+};
 
 /// A node asks, is answered and goes; a renewal comes minutes later. What lingers costs memory.
 const IDLE: Duration = Duration::from_secs(2);
@@ -16,6 +20,8 @@ pub async fn until_told_to_stop(settings: &Settings) -> anyhow::Result<()> {
     // First of all, so that no signal finds the process unprepared.
     let (mut signals, mut hangups) = (Signals::listen()?, Hangups::listen()?);
     let rules = settings.rules()?;
+    // As they are before they are read: what changes meanwhile is read again.
+    let table_seen = tables::State::of(&settings.groups);
     let table = settings.table()?;
     if table.is_empty() {
         tracing::warn!("every address is in the unknown network; give --groups FILE");
@@ -42,39 +48,19 @@ pub async fn until_told_to_stop(settings: &Settings) -> anyhow::Result<()> {
     let peer = network.peer_id();
     print::lines(network.listening().iter().map(|address| format!("listening on {address}/p2p/{peer}")))?;
 
-    loop {
-        tokio::select! {
-            () = signals.stop() => break,
-            () = hangups.next() => {}
-        }
-        reload(&server, settings).await;
+    let tables = tables::keep(&server, settings, table_seen, async || {
+        hangups.next().await;
         tell_received(&server);
+    });
+    tokio::select! {
+        () = signals.stop() => {}
+        () = tables => {}
     }
     network.stop().await;
     // With the network gone there are no more calls.
     answering.await?;
     tell_received(&server);
     Ok(())
-}
-
-/// Reads the group table anew; a bad one is told and changes nothing.
-async fn reload(server: &Server, settings: &Settings) {
-    if settings.groups.is_none() {
-        tracing::warn!("there is no group table to read anew; give --groups FILE");
-        return;
-    }
-    let (server, settings) = (server.clone(), settings.clone());
-    // A table may have hundreds of thousands of lines; calls are answered meanwhile.
-    let reading = tokio::task::spawn_blocking(move || {
-        let table = settings.table()?;
-        let prefixes = table.len();
-        server.set_table(table);
-        Ok::<_, anyhow::Error>(prefixes)
-    });
-    match reading.await.map_err(anyhow::Error::from).flatten() {
-        Ok(prefixes) => tracing::info!(prefixes, "the group table was read anew"),
-        Err(error) => tracing::error!("the group table stays as it was: {}", print::sentence(&error)),
-    }
 }
 
 fn tell_received(server: &Server) {
@@ -87,31 +73,5 @@ fn tell_received(server: &Server) {
             publishers = received.publishers,
             "bytes received"
         );
-    }
-}
-
-/// The signal HUP, where there is one: a daemon's custom for reading its settings anew.
-struct Hangups {
-    #[cfg(unix)]
-    signal: tokio::signal::unix::Signal,
-}
-
-impl Hangups {
-    fn listen() -> std::io::Result<Self> {
-        #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            Ok(Self { signal: signal(SignalKind::hangup())? })
-        }
-        #[cfg(not(unix))]
-        Ok(Self {})
-    }
-
-    async fn next(&mut self) {
-        #[cfg(unix)]
-        if self.signal.recv().await.is_some() {
-            return;
-        }
-        std::future::pending().await
     }
 }

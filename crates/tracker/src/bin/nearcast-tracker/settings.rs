@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use nearcast_protocol::Multiaddr;
 use nearcast_tracker::{GroupTable, Rules, TopUp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -19,9 +19,11 @@ pub struct Settings {
     /// Where to listen; as a flag, repeat it for several addresses [default: port 4401, TCP and QUIC, on all].
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Vec<Multiaddr>,
-    /// The group table, a CSV file: prefix,group[,name[,region]].
+    /// The group table: CSV (prefix,group[,name[,region]]), ranges with AS numbers, pfx2as or an ASN .mmdb;
+    /// repeat it for several files, such as one for each family. Read anew when a file changes.
     #[arg(long, value_name = "FILE", global = true)]
-    pub groups: Option<PathBuf>,
+    #[serde(deserialize_with = "one_or_several", skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<PathBuf>,
     /// Where the tracker's identity is kept; links name it [default: the user's data folder].
     #[arg(long, value_name = "FOLDER", env = "STATE_DIRECTORY")]
     pub state: Option<PathBuf>,
@@ -63,7 +65,7 @@ impl Settings {
         Self {
             config: self.config.or(other.config),
             listen: if self.listen.is_empty() { other.listen } else { self.listen },
-            groups: self.groups.or(other.groups),
+            groups: if self.groups.is_empty() { other.groups } else { self.groups },
             state: self.state.or(other.state),
             low: self.low.or(other.low),
             high: self.high.or(other.high),
@@ -119,7 +121,7 @@ impl Settings {
 
     /// The group table; empty if none is set.
     pub fn table(&self) -> anyhow::Result<GroupTable> {
-        Ok(self.groups.as_deref().map(GroupTable::read).transpose()?.unwrap_or_default())
+        Ok(GroupTable::read_all(self.groups.iter().map(PathBuf::as_path))?)
     }
 
     pub fn state_folder(&self) -> anyhow::Result<PathBuf> {
@@ -130,6 +132,20 @@ impl Settings {
         let folders = folders.context("no home folder is known; name a folder with --state")?;
         Ok(folders.data_dir().to_owned())
     }
+}
+
+/// Reads one file's name or a list of them.
+fn one_or_several<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Named {
+        One(PathBuf),
+        Several(Vec<PathBuf>),
+    }
+    Ok(match Named::deserialize(from)? {
+        Named::One(path) => vec![path],
+        Named::Several(paths) => paths,
+    })
 }
 
 /// A settings file that says what each setting is for. Those with a default stand there with it, behind `#`
@@ -204,6 +220,10 @@ mod tests {
         std::fs::write(&path, "low = 1\nhigh = 7\ntop_up = \"best\"\n").unwrap();
         let rules = flags.clone().with_file().unwrap().rules().unwrap();
         assert_eq!((rules.low, rules.high, rules.top_up), (3, 7, TopUp::Best));
+        for groups in ["groups = \"a.csv\"", "groups = [\"a.csv\"]"] {
+            std::fs::write(&path, groups).unwrap();
+            assert_eq!(flags.clone().with_file().unwrap().groups, [PathBuf::from("a.csv")]);
+        }
         std::fs::write(&path, "hihg = 7\n").unwrap();
         let error = format!("{:#}", flags.clone().with_file().unwrap_err());
         assert!(error.contains("tracker.toml") && error.contains("hihg"), "{error}");

@@ -1,0 +1,304 @@
+//! What the tracker's memory costs, in time and in bytes, without the network.
+//!
+//! `cargo bench -p nearcast-tracker --bench engine [-- HOLDINGS … [ROW]]`, by default 2000000 and every row
+//! whose name has ROW in it. Each size is filled anew: nodes of 20 holdings and two local addresses each, a quarter of them with IPv6; one resource for 200
+//! holdings and a thousand networks, both by Zipf's law with exponent 1. Every list goes to another asker and
+//! each of its peers is read where it lies; the last lines make messages of it. Rates are by the
+//! time that the one thread had a processor (Linux), since the machine has other work too. Asserts nothing.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::{
+    hint::black_box,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::{Duration, Instant},
+};
+
+use nearcast_protocol::{
+    Group, PeerId, ResourceId, Role,
+    tracker::{Holding, Medium, Reach, Received, Registration, Renewal, Rule},
+};
+use nearcast_tracker::{Caller, Place, Rules, Swarm, TopUp};
+use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
+
+const EACH: usize = 20;
+const NETWORKS: usize = 1_000;
+const REGIONS: u32 = 30;
+/// How long each figure is measured.
+const TIME: Duration = Duration::from_secs(2);
+/// So many askers, that their answers don't come out of the processor's nearest cache.
+const ASKERS: usize = 50_000;
+
+fn main() {
+    let mut sizes: Vec<usize> = std::env::args().filter_map(|size| size.parse().ok()).collect();
+    if sizes.is_empty() {
+        sizes.push(2_000_000);
+    }
+    sizes.into_iter().for_each(measure);
+}
+
+fn measure(holdings: usize) {
+    let mut world = World::new(holdings);
+    let before = resident();
+    let filling = world.fill();
+    let bytes = resident().saturating_sub(before);
+    let (nodes, held) = (world.swarm.nodes(), world.swarm.holdings());
+    println!("{nodes} nodes, {held} holdings, {} resources, {NETWORKS} networks", world.swarm.resources());
+    println!("  {:<46} {:>12.1}", "bytes a holding, all in", bytes as f64 / held as f64);
+    told("registrations of 20 holdings", nodes, filling, "");
+
+    let in_range = world.askers(Rule::InRange);
+    let above = world.askers(Rule::AboveRange);
+    let below = world.askers(Rule::ToppedUp);
+    world.ask("lists in range", &in_range, read);
+    world.ask("lists above the range", &above, read);
+    for top_up in [TopUp::Mixed, TopUp::Nearest, TopUp::Best, TopUp::Random] {
+        world.swarm.set_rules(Rules { top_up, ..rules() });
+        world.ask(&format!("lists filled up, {top_up:?}").to_lowercase(), &below, read);
+    }
+    world.swarm.set_rules(rules());
+    world.renew();
+    world.ask("lists in range, as messages", &in_range, whole);
+    world.ask("lists filled up, as messages", &below, whole);
+    println!();
+}
+
+fn rules() -> Rules {
+    Rules { nodes: usize::MAX, holdings: usize::MAX, ..Rules::default() }
+}
+
+struct World {
+    swarm: Swarm,
+    nodes: usize,
+    dice: StdRng,
+    resources: Zipf,
+    networks: Zipf,
+    now: Duration,
+}
+
+type Asker = (Caller, ResourceId);
+
+impl World {
+    fn new(holdings: usize) -> Self {
+        Self {
+            swarm: Swarm::new(rules()),
+            nodes: holdings / EACH,
+            dice: StdRng::seed_from_u64(1),
+            resources: Zipf::new(holdings / 200),
+            networks: Zipf::new(NETWORKS),
+            now: Duration::from_secs(1),
+        }
+    }
+
+    /// Registers all nodes, and says how long the swarm took for it.
+    fn fill(&mut self) -> Duration {
+        let mut taken = Duration::ZERO;
+        for node in 0..self.nodes {
+            let (caller, registration) = (self.caller(node), self.registration(node));
+            let began = Instant::now();
+            self.swarm.register(self.now, &caller, &registration, &mut self.dice).unwrap();
+            taken += began.elapsed();
+        }
+        taken
+    }
+
+    /// The same for the same number: nothing has to be remembered for it.
+    fn caller(&self, node: usize) -> Caller {
+        let mut dice = StdRng::seed_from_u64(node as u64);
+        let mut id = [0; 38];
+        dice.fill_bytes(&mut id);
+        // An Ed25519 key.
+        id[..6].copy_from_slice(&[0, 36, 8, 1, 18, 32]);
+        let network = self.networks.draw(&mut dice) as u32;
+        // A network has some 64 nodes in each /24 or /48.
+        let prefixes = (self.nodes as u32 / (8 * 64 * (network + 1))).clamp(1, 1 << 14);
+        let prefix = network << 14 | dice.random_range(0..prefixes);
+        let observed: IpAddr = if dice.random_range(0..4) == 0 {
+            let [high, low] = [prefix >> 16, prefix & 0xffff].map(|part| part as u16);
+            Ipv6Addr::new(0x2001, high, low, dice.random(), 0, 0, 0, 1).into()
+        } else {
+            Ipv4Addr::from(prefix << 8 | dice.random_range(1..255)).into()
+        };
+        let place = Place { group: Group(network + 1), region: network % REGIONS + 1 };
+        Caller { peer: PeerId::from_bytes(&id).unwrap(), observed, place }
+    }
+
+    fn registration(&mut self, node: usize) -> Registration {
+        let mut held: Vec<usize> = Vec::with_capacity(EACH);
+        while held.len() < EACH {
+            let resource = self.resources.draw(&mut self.dice);
+            if !held.contains(&resource) {
+                held.push(resource);
+            }
+        }
+        let permille = |half: bool| if half { 1000 } else { 400 };
+        let holdings = held.into_iter().map(|resource| Holding {
+            resource: id_of(resource),
+            permille: permille(self.dice.random()),
+            protected: false,
+        });
+        let local = ["tcp/4400", "udp/4400/quic-v1"];
+        Registration {
+            version: String::new(),
+            role: if node.is_multiple_of(1_000) { Role::Publisher } else { Role::Terminal },
+            tcp_port: 4400,
+            quic_port: 4400,
+            reach: if node.is_multiple_of(3) { Reach::Public } else { Reach::Nat },
+            medium: Medium::Unknown,
+            local: local.iter().map(|at| format!("/ip4/192.168.1.7/{at}").parse().unwrap()).collect(),
+            holdings: holdings.collect(),
+            spare_upload: 1_000_000 << (node % 8),
+        }
+    }
+
+    /// Askers whose lists come about in this way, as Zipf's law has them ask.
+    fn askers(&mut self, rule: Rule) -> Vec<Asker> {
+        let mut askers = Vec::new();
+        for try_ in 0..100 * ASKERS {
+            let caller = self.caller(self.nodes + try_);
+            let asked = id_of(self.resources.draw(&mut self.dice));
+            let counts = self.swarm.count(self.now, &caller, &asked);
+            let of_this = match counts.in_group {
+                0..40 => rule == Rule::ToppedUp && counts.outside >= 200,
+                40..=50 => rule == Rule::InRange,
+                _ => rule == Rule::AboveRange,
+            };
+            if of_this {
+                askers.push((caller, asked));
+            }
+            if askers.len() == ASKERS {
+                break;
+            }
+        }
+        askers
+    }
+
+    fn ask(&mut self, what: &str, askers: &[Asker], ask: fn(&mut Self, &Asker) -> usize) {
+        if !chosen(what) {
+            return;
+        }
+        let (mut peers, mut times) = (0, Vec::with_capacity(askers.len()));
+        let (began, worked) = (Instant::now(), Worked::now());
+        while began.elapsed() < TIME {
+            for asker in askers {
+                let began = Instant::now();
+                peers += ask(self, asker);
+                times.push(began.elapsed().as_nanos() as u32);
+            }
+        }
+        let elapsed = worked.elapsed();
+        times.sort_unstable();
+        let within = |thousandths: usize| f64::from(times[times.len() * thousandths / 1000]) / 1e3;
+        let (half, most) = (within(500), within(999));
+        let mean = peers as f64 / times.len() as f64;
+        told(
+            what,
+            times.len(),
+            elapsed,
+            &format!("{mean:.1} peers each, half within {half:.1} µs, 99.9 % within {most:.1} µs"),
+        );
+    }
+
+    fn renew(&mut self) {
+        let callers: Vec<_> = (0..ASKERS).map(|n| self.caller(n * 7919 % self.nodes)).collect();
+        let received = Received { own_group: 1_000, other_groups: 100, publishers: 10 };
+        let renewal = Renewal { received, spare_upload: 5_000_000, ..Renewal::default() };
+        for brief in [true, false] {
+            let what = if brief { "renewals without changes" } else { "renewals, as messages" };
+            if !chosen(what) {
+                continue;
+            }
+            let (mut renewals, began, worked) = (0, Instant::now(), Worked::now());
+            while began.elapsed() < TIME {
+                for caller in &callers {
+                    let Self { swarm, now, dice, .. } = self;
+                    // Some 2,000 renewals a second, as a million nodes make of it.
+                    *now += Duration::from_micros(500);
+                    let known = match brief {
+                        true => swarm.renew_briefly(*now, caller, &renewal, dice).is_some(),
+                        false => swarm.renew(*now, caller, &renewal, dice).is_some(),
+                    };
+                    renewals += usize::from(known);
+                }
+                self.now = Duration::from_secs(1);
+            }
+            told(what, renewals, worked.elapsed(), "");
+        }
+    }
+}
+
+/// Reads all that a message would tell of each peer.
+fn read(world: &mut World, (caller, resource): &Asker) -> usize {
+    let listing = world.swarm.choose(world.now, caller, resource, &mut world.dice);
+    let mut peers = 0;
+    for peer in listing.peers() {
+        black_box((peer.identity()[0], peer.observed(), peer.ports(), peer.permille(), peer.group()));
+        peers += 1;
+    }
+    peers
+}
+
+fn whole(world: &mut World, (caller, resource): &Asker) -> usize {
+    black_box(world.swarm.find(world.now, caller, resource, &mut world.dice)).peers.len()
+}
+
+fn id_of(resource: usize) -> ResourceId {
+    let mut id = [0; 32];
+    StdRng::seed_from_u64(!(resource as u64)).fill_bytes(&mut id);
+    ResourceId::from_bytes(id)
+}
+
+/// Numbers from 0, each as likely as its place in the row says: the n-th in proportion to 1/n.
+struct Zipf {
+    up_to: Vec<f64>,
+}
+
+impl Zipf {
+    fn new(many: usize) -> Self {
+        let mut sum = 0.0;
+        let up_to = (1..=many.max(1)).map(|place| {
+            sum += 1.0 / place as f64;
+            sum
+        });
+        Self { up_to: up_to.collect() }
+    }
+
+    fn draw(&self, dice: &mut StdRng) -> usize {
+        let at = dice.random_range(0.0..*self.up_to.last().unwrap());
+        self.up_to.partition_point(|sum| *sum <= at)
+    }
+}
+
+fn told(what: &str, many: usize, time: Duration, more: &str) {
+    let rate = many as f64 / time.as_secs_f64() / 1e3;
+    println!("  {what:<46} {rate:>10.0} k/s  {more}");
+}
+
+/// Whether a row is wanted.
+fn chosen(what: &str) -> bool {
+    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with("--"));
+    words.all(|word| word.parse::<usize>().is_ok() || what.contains(&word))
+}
+
+/// The time this thread had a processor.
+struct Worked(Instant, Option<u64>);
+
+impl Worked {
+    fn now() -> Self {
+        let schedule = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        Self(Instant::now(), schedule.split(' ').next().and_then(|nanoseconds| nanoseconds.parse().ok()))
+    }
+
+    fn elapsed(self) -> Duration {
+        match (self.1, Self::now().1) {
+            (Some(began), Some(now)) => Duration::from_nanos(now - began),
+            _ => self.0.elapsed(),
+        }
+    }
+}
+
+/// Bytes of this process that are in memory (Linux; 0 elsewhere).
+fn resident() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or_default() * 4096
+}
