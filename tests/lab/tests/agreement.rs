@@ -47,6 +47,9 @@ fn the_lab_and_the_simulation_agree() {
         ("copies over the border", real_copies, modelled_copies),
         ("copies from the source", real_source, modelled.source_copies),
     ] {
-        assert!(AGREEMENT.contains(&(real / modelled)), "{what}: {real:.2} in the lab, {modelled:.2} modelled");
+        assert!(
+            AGREEMENT.contains(&(real / modelled)),
+            "{what}: {real:.2} in the lab, {modelled:.2} modelled"
+        );
     }
 }
