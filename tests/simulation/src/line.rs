@@ -38,7 +38,7 @@ impl Pipe {
 }
 
 /// What so many bytes of film take on a line, with proofs, encryption and the headers of all layers: 4 %
-/// more, a round guess: the lab counts between 3 % and 6 %.
+/// more, which is a guess and no measurement.
 fn on_the_wire(bytes: u64) -> u64 {
     bytes + bytes / 25
 }
