@@ -61,7 +61,7 @@ const STYLE: &str = "\
 @media(prefers-color-scheme:dark){:root{--ink:#e8eaed;--soft:#9aa0a6;--line:#3a3e44;--ours:#3ecf9c;--theirs:#8d939b;--ground:#16181b}}\
 body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--ground);margin:2rem auto;max-width:1600px;padding:0 1rem}\
 h1{font-size:1.6rem}h2{margin-top:2.5rem;font-size:1.2rem;border-bottom:1px solid var(--line)}\
-.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(720px,1fr));gap:1.2rem}\
+.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(560px,1fr));gap:1.2rem}\
 figure{margin:0}figcaption{font-weight:600}svg{width:100%;height:auto}text{fill:var(--ink);font-size:12px}\
 .soft{fill:var(--soft)}.axis{stroke:var(--line)}.ours{fill:var(--ours)}.theirs{fill:var(--theirs)}ul{color:var(--soft)}";
 

@@ -181,7 +181,8 @@ impl Cast {
             for seek in &node.seeks {
                 command.args(["--seek", &seconds(*seek)]);
             }
-            command.args(["--play-after-seek", &seconds(node.watch_after_seek)]);
+            // It stays when it has watched: to share on, and so that its work can be read off.
+            command.args(["--play-after-seek", &seconds(node.watch_after_seek), "--share-on"]);
             self.player = Some((index, Program::spawn("nearcast-player", command)?));
             return Ok(0);
         }

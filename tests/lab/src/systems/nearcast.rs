@@ -109,7 +109,6 @@ pub fn seat(stage: &Stage<'_>, node: usize, measured: bool) -> Result<Seat> {
         options.extend(["--trace".to_owned(), trace.to_string_lossy().into_owned()]);
     }
     if measured {
-        options.push("--share-on".into());
         return Ok(Seat { daemon: None, target: link, arguments: options });
     }
     let mut command = host.space.command(binary("nearcast")?);
