@@ -7,4 +7,5 @@ mod opened;
 mod players;
 mod rule;
 mod swarm;
+mod traced;
 mod wire;

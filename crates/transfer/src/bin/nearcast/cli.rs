@@ -48,6 +48,8 @@ pub enum Command {
     Hash(Hash),
     /// Show what a running nearcast does, or what is held if none runs.
     Status(Status),
+    /// Show every decision of a log that --trace wrote, and make each of them again.
+    Trace(Trace),
 }
 
 /// Settings that every command knows, and the configuration file too.
@@ -146,6 +148,22 @@ pub struct Status {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Trace {
+    /// The log.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Show what happened, too, and not only what was decided.
+    #[arg(long)]
+    pub events: bool,
+    /// Show what came after this many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0)]
+    pub from: f64,
+    /// Show what came before this many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub to: Option<f64>,
 }
 
 impl Options {

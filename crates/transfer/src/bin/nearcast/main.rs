@@ -15,6 +15,7 @@ mod play;
 mod share;
 mod shown;
 mod status;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Play(play) => play::play(&options, &play).await,
         Command::Share(share) => share::share(&options, &share).await,
         Command::Hash(hash) => share::hash(&hash).await,
+        Command::Trace(trace) => trace::trace(&trace),
         Command::Status(status) => status::status(&options, &status).await,
     }
 }
