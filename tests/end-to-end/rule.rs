@@ -54,7 +54,8 @@ async fn the_list_follows_the_forty_to_fifty_rule() -> Result<()> {
     let asker = node("127.1.9.200").await?;
     let mut outsiders = Vec::new();
     for n in 0..60 {
-        let outsider = node(&format!("127.2.9.{n}")).await?;
+        // One in each /24: of more than four there, no list would take the rest.
+        let outsider = node(&format!("127.2.{n}.9")).await?;
         register(&outsider, &address, resource).await?;
         outsiders.push(outsider);
     }

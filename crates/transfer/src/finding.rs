@@ -194,12 +194,12 @@ mod tests {
 
     #[test]
     fn eager_at_first_then_at_the_tracker_s_pace() {
-        assert_eq!(pauses(false), [1500, 4000, 10_000, 45_000, 45_000, 45_000, 45_000]);
+        assert_eq!(pauses(false), [600, 1500, 4000, 10_000, 45_000, 45_000, 45_000]);
     }
 
     #[test]
     fn alone_ever_later_but_never_later_than_the_tracker_says() {
-        assert_eq!(pauses(true), [1500, 4000, 8000, 16_000, 32_000, 45_000, 45_000]);
+        assert_eq!(pauses(true), [600, 1500, 4000, 10_000, 32_000, 45_000, 45_000]);
     }
 
     #[test]
