@@ -43,6 +43,8 @@ const LAST_TURN: Duration = Duration::from_secs(3);
 const RISK: Duration = Duration::from_millis(1200);
 /// An importer that takes longer than this for a segment is slow: who is at risk doesn't wait for it.
 const SLOW: Duration = Duration::from_millis(1500);
+/// Who has claimed nothing and got nothing for so long isn't fetching.
+const ACTIVE: Duration = Duration::from_secs(5);
 /// With nothing new for so long, turns are void: those whose turn it is want something else.
 const STUCK: Duration = Duration::from_secs(3);
 
@@ -61,6 +63,8 @@ pub(crate) fn segment_end(block: u64) -> u64 {
 pub(crate) struct Imports {
     claims: BTreeMap<u64, Claim>,
     distrusted_until: Duration,
+    /// When it last claimed or got something: who holds a part and fetches nothing takes no turns.
+    active: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +84,7 @@ impl Imports {
         if run.is_empty() {
             return;
         }
+        self.active = Some(now);
         let segments = segment_of(run.start)..=segment_of(run.end - 1);
         for segment in segments.take(MOST_CLAIMS) {
             if let Some(claim) = self.claims.get_mut(&segment) {
@@ -91,8 +96,11 @@ impl Imports {
         }
     }
 
-    /// It has these blocks now.
-    pub(crate) fn delivered(&mut self, now: Duration, blocks: &Blocks) {
+    /// It has these blocks now; `news` if they aren't what it had when it came.
+    pub(crate) fn delivered(&mut self, now: Duration, blocks: &Blocks, news: bool) {
+        if news {
+            self.active = Some(now);
+        }
         for (segment, claim) in &mut self.claims {
             if blocks.intersects(segment * SEGMENT..(segment + 1).saturating_mul(SEGMENT)) {
                 (claim.progress, claim.delivered) = (now, true);
@@ -119,6 +127,10 @@ impl Imports {
 
     fn trusted(&self, now: Duration) -> bool {
         self.distrusted_until <= now
+    }
+
+    fn takes_turns(&self, now: Duration) -> bool {
+        self.active.is_some_and(|active| now.saturating_sub(active) <= ACTIVE)
     }
 }
 
@@ -270,7 +282,7 @@ impl<'a> Turns<'a> {
                 if !mine || theirs > own {
                     turn.claimed = turn.claimed.max(Some((claim.progress, claim.since)));
                 }
-            } else if theirs > own && !neighbour.blocks.contains(block) {
+            } else if theirs > own && imports.takes_turns(self.now) && !neighbour.blocks.contains(block) {
                 turn.before += 1;
             }
         }

@@ -124,7 +124,8 @@ impl Schedule {
             Event::PeerHas { peer, mut blocks } => {
                 blocks.remove(self.geometry.count()..u64::MAX);
                 if let Some(neighbour) = self.peers.get_mut(&peer) {
-                    neighbour.imports.delivered(now, &blocks);
+                    let news = !neighbour.blocks.is_empty();
+                    neighbour.imports.delivered(now, &blocks, news);
                     if neighbour.tier(self.own_group) == 0 && !blocks.difference(&self.held).is_empty() {
                         self.group_moved = now;
                     }
