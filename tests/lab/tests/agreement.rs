@@ -9,7 +9,7 @@ use nearcast_scenario::Scenario;
 use nearcast_simulation::{Brain, run};
 use serde_json::Value;
 
-/// By how much the two may differ, either way. Runs of the lab differ by a third among themselves.
+/// By how much the two may differ, either way: runs of the lab differ among themselves, too.
 const AGREEMENT: std::ops::Range<f64> = 0.5..2.0;
 
 #[test]

@@ -1,0 +1,78 @@
+//! What the outside sees of a transfer: how far it is, and what keeps it from moving.
+
+use std::time::Instant;
+
+use nearcast_protocol::{Role, tracker::Received};
+
+use super::Drive;
+use crate::{
+    finding::FoundNobody,
+    progress::{Peers, Progress, Trouble},
+};
+
+impl Drive {
+    fn trouble(&self) -> Option<Trouble> {
+        if !self.fetching() || !self.peers.is_empty() {
+            return None;
+        }
+        match self.finding.nobody() {
+            Some(FoundNobody::NoTracker) if self.contacts.count() == 0 => Some(Trouble::NoTracker),
+            Some(FoundNobody::Failed(tracker, reason, again)) => {
+                Some(Trouble::Tracker { tracker, reason, again })
+            }
+            Some(FoundNobody::Listed(0)) => Some(Trouble::NobodyHolds),
+            Some(FoundNobody::Listed(listed)) => {
+                self.last_failure.clone().map(|reason| Trouble::NobodyReached { listed, reason })
+            }
+            _ => None,
+        }
+    }
+
+    /// Lets the outside see how far it is.
+    pub(super) fn show(&mut self) {
+        self.shown = Instant::now();
+        let now = self.now();
+        let store = &self.parts.shared.store;
+        let held = store.held();
+        let mut peers = Peers::default();
+        for connected in self.peers.values() {
+            let own = connected.group.same_network(self.group);
+            match connected.role {
+                Role::Publisher => peers.publishers += 1,
+                Role::Terminal if own => peers.own_group += 1,
+                Role::Terminal => peers.other_groups += 1,
+            }
+        }
+        let (mut received, mut payload, mut rate, mut waiting) = (Received::default(), 0, 0, None);
+        if let Some(schedule) = &self.schedule {
+            let statistics = schedule.statistics(now);
+            received = Received {
+                own_group: statistics.own_group,
+                other_groups: statistics.other_groups,
+                publishers: statistics.publishers,
+            };
+            payload = statistics.payload;
+            rate = self.meter.rate(now, payload);
+            waiting = schedule.why_waiting(now);
+        }
+        self.parts.tracking.received(&self.parts.trackers, received.since(self.told));
+        self.told = received;
+        self.rate = rate;
+        let progress = Progress {
+            size: self.parts.shared.link.size,
+            size_proved: store.size_proved(),
+            held_bytes: if store.size_proved() { store.geometry().bytes_in(&held) } else { 0 },
+            held,
+            received,
+            payload,
+            uploaded: self.uploaded,
+            rate,
+            peers,
+            group: self.group,
+            waiting,
+            trouble: self.trouble(),
+            stopped: self.stopped.clone(),
+        };
+        self.parts.shared.progress.send_replace(progress);
+    }
+}
