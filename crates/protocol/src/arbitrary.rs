@@ -16,8 +16,8 @@ use crate::{
     link::{MAX_SIZE, is_file_name},
     pieces::{Class, Data, Frame, Hello, Importing, PieceRequest, Reason, Refuse},
     tracker::{
-        Answer, Claim, Counts, Find, Holding, Lease, ListedPeer, Medium, PeerList, Reach, Received,
-        Registration, Renewal, Request, Rule, Text,
+        Answer, Claim, Counts, Find, Holding, Lease, ListedPeer, MAX_BRIDGES, Medium, PeerList, Reach,
+        Received, Registration, Renewal, Request, Rule, Text,
     },
     wire::MAX_ADDRESSES,
 };
@@ -163,8 +163,15 @@ fn peer_lists() -> impl Strategy<Value = PeerList> {
         },
     );
     let rule = select(&[Rule::InRange, Rule::AboveRange, Rule::ToppedUp][..]);
-    (rule, groups(), counts(), vec(peer, 0..9), any::<u32>()).prop_map(
-        |(rule, group, counts, peers, ask_again_ms)| PeerList { rule, group, counts, peers, ask_again_ms },
+    (rule, groups(), counts(), vec(peer.clone(), 0..9), any::<u32>(), vec(peer, 0..=MAX_BRIDGES)).prop_map(
+        |(rule, group, counts, peers, ask_again_ms, bridges)| PeerList {
+            rule,
+            group,
+            counts,
+            peers,
+            ask_again_ms,
+            bridges,
+        },
     )
 }
 

@@ -14,6 +14,8 @@ pub const PROTOCOL: &str = "/nearcast/tracker/1";
 pub const MAX_HOLDINGS: usize = 1500;
 /// The most peers in a [`PeerList`].
 pub const MAX_PEERS: usize = 200;
+/// The most bridges beside a [`PeerList`].
+pub const MAX_BRIDGES: usize = 4;
 /// The most URLs a publisher claims in one message, and the most links in an answer.
 pub const MAX_CLAIMS: usize = 16;
 
@@ -353,6 +355,13 @@ pub struct PeerList {
     /// When to ask again, in ms.
     #[n(4)]
     pub ask_again_ms: u32,
+    /// A few holders outside the group, beside the list proper, for an asker that stands still: what its
+    /// group hasn't got among itself can't come from within (partition merging, Le Blond et al. 2011).
+    #[n(5)]
+    #[cbor(default)]
+    #[cbor(encode_with = "wire::list::encode::<MAX_BRIDGES, _, _, _>")]
+    #[cbor(decode_with = "wire::list::decode::<MAX_BRIDGES, _, _>")]
+    pub bridges: Vec<ListedPeer>,
 }
 
 /// One peer of a list.

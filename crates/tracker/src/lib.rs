@@ -17,6 +17,7 @@
 //! | [`rules`] | the 40–50 rule's numbers, leases, limits |
 //! | [`swarm`] | [`Swarm`]: who holds what, leases, claims |
 //! | [`listing`] | R3 itself: [`Listing`], a list whose peers are still in the memory |
+//! | [`bridges`] | links out of a group that stands still |
 //! | [`top_up`] | how a list is filled from other groups: nearest, best, random, mixed |
 //! | [`regroup`] | giving nodes new groups, a few at a time |
 //! | `nodes`, `node`, `identity`, `home` | what is remembered of a node, and where it is at home |
@@ -28,6 +29,7 @@
 //! | [`pace`] | how often one address may ask |
 //! | [`server`] | [`Server`]: calls in, answers out |
 
+pub mod bridges;
 mod claims;
 pub mod group_table;
 mod holder;
@@ -48,6 +50,7 @@ pub mod swarm;
 pub mod top_up;
 mod wheel;
 
+pub use bridges::BridgePolicy;
 pub use group_table::{BadLines, GroupTable, GroupTableError, Place};
 pub use listing::{Listed, Listing};
 pub use regroup::Regrouping;

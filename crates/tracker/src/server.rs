@@ -118,7 +118,9 @@ impl Server {
                 swarm.withdraw(now, &peer);
                 Answer::Withdrawn
             }
-            Request::Find(find) => Answer::Found(swarm.find(now, &caller, &find.resource, dice)),
+            Request::Find(find) => {
+                Answer::Found(swarm.find(now, &caller, &find.resource, find.stalled, dice))
+            }
             Request::Count(resource) => Answer::Counted(swarm.count(now, &caller, resource)),
             Request::Resolve { url } => Answer::Resolved(swarm.resolve(now, url)),
             Request::Claim(claims) => match swarm.claim(now, &peer, claims) {

@@ -9,6 +9,7 @@ use nearcast_protocol::{
 use rand::Rng;
 
 use crate::{
+    bridges::Bridges,
     claims::Claims,
     group_table::Place,
     holder::{Holder, Key},
@@ -49,6 +50,7 @@ pub struct Swarm {
     pub(crate) lists: Lists,
     /// What is written to while a list is made.
     pub(crate) draw: Draw,
+    pub(crate) bridges: Bridges,
     /// Holdings of all nodes together.
     held: usize,
     leases: Wheel,
@@ -66,6 +68,7 @@ impl Swarm {
             resources: Resources::new(),
             lists: Lists::default(),
             draw: Draw::default(),
+            bridges: Bridges::default(),
             held: 0,
             // The longest that chance makes of it.
             leases: Wheel::new(rules.lease.mul_f64(1.1)),

@@ -49,7 +49,7 @@ impl World {
 
     fn find(&mut self, now: Duration, asker: PeerId, address: &str) -> PeerList {
         let caller = self.caller(asker, address);
-        self.swarm.find(now, &caller, &FILM, &mut self.dice)
+        self.swarm.find(now, &caller, &FILM, false, &mut self.dice)
     }
 }
 
@@ -446,4 +446,24 @@ fn a_large_swarm_is_sampled_evenly_and_a_list_is_always_full() {
         }
     }
     assert!(from.iter().all(|drawn| (300..500).contains(drawn)), "of 1200 drawn: {from:?}");
+}
+
+#[test]
+fn who_stands_still_is_told_of_a_few_outside_beside_the_list() {
+    let mut world = World::new(Rules::default());
+    let inside: Vec<_> = (0..45).map(|n| world.join(&format!("10.1.0.{n}"), Role::Terminal, 500)).collect();
+    let outside: Vec<_> = (0..9).map(|n| world.join(&format!("10.3.{n}.1"), Role::Terminal, 500)).collect();
+    let source = world.join("10.2.0.1", Role::Publisher, 1000);
+    let mut ask = |peer: PeerId, stalled: bool| {
+        let caller = world.caller(peer, "10.1.9.9");
+        world.swarm.find(NOW, &caller, &FILM, stalled, &mut world.dice)
+    };
+    let list = ask(inside[0], true);
+    assert_eq!((list.rule, list.peers.len()), (Rule::InRange, 44), "the list is what R3 says, exactly");
+    let bridges: Vec<_> = list.bridges.iter().map(|bridge| bridge.peer()).collect();
+    assert!(bridges.len() == 2 && bridges.contains(&source), "nobody inside has all of it: {bridges:?}");
+    assert!(bridges.iter().all(|peer| outside.contains(peer) || *peer == source));
+    assert!(ask(inside[1], false).bridges.is_empty());
+    let told = inside.iter().filter(|peer| !ask(**peer, true).bridges.is_empty()).count();
+    assert_eq!(told, 4, "no more than a few of a group at a time");
 }

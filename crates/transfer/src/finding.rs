@@ -120,10 +120,13 @@ impl Finding {
 
     /// Something has changed that a list would tell: ask within a moment.
     pub fn ask_soon(&mut self, now: Instant) {
-        for asked in &mut self.trackers {
-            if asked.failures == 0 {
-                asked.due = asked.due.min(now + SOONEST);
-            }
+        self.ask_by(now + SOONEST);
+    }
+
+    /// Asks no later than this.
+    pub fn ask_by(&mut self, when: Instant) {
+        for asked in self.trackers.iter_mut().filter(|asked| asked.failures == 0) {
+            asked.due = asked.due.min(when);
         }
     }
 
@@ -174,7 +177,14 @@ mod tests {
 
     fn list() -> PeerList {
         let (counts, peers) = (Counts::default(), Vec::new());
-        PeerList { rule: Rule::ToppedUp, group: Group(1), counts, peers, ask_again_ms: 45_000 }
+        PeerList {
+            rule: Rule::ToppedUp,
+            group: Group(1),
+            counts,
+            peers,
+            ask_again_ms: 45_000,
+            bridges: Vec::new(),
+        }
     }
 
     /// The pauses between questions while `alone` or not.

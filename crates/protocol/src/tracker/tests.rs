@@ -81,8 +81,9 @@ fn the_largest_messages_fit() {
         rule: Rule::ToppedUp,
         group: Group(u32::MAX),
         counts: Counts::default(),
-        peers: vec![peer; MAX_PEERS],
+        peers: vec![peer.clone(); MAX_PEERS],
         ask_again_ms: u32::MAX,
+        bridges: vec![peer; MAX_BRIDGES],
     };
     for largest in [Answer::Found(list), Answer::Resolved(vec![Text(text); MAX_CLAIMS])] {
         let bytes = encode(&largest);

@@ -40,6 +40,8 @@ use crate::{
 };
 
 /// How long verified blocks are gathered before peers are told: a message a block would be as costly as
+/// Who has been stranded for so long asks for somebody outside the group.
+const STRANDED: Duration = Duration::from_secs(3);
 /// small blocks, and half a second would make a neighbour ask elsewhere.
 const ANNOUNCE: Duration = Duration::from_millis(100);
 /// How often the outside sees progress.
@@ -93,6 +95,8 @@ pub(crate) struct Drive {
     paused: bool,
     stopped: Option<Stopped>,
     last_failure: Option<String>,
+    /// Since when nobody who is connected has had anything that is missing.
+    stranded: Option<Instant>,
     trace: Option<Trace>,
 }
 
@@ -150,6 +154,7 @@ impl Drive {
             paused: false,
             stopped: None,
             last_failure: None,
+            stranded: None,
             trace: None,
         }
     }
@@ -316,11 +321,13 @@ impl Drive {
     }
 
     fn find(&mut self, now: Instant) {
+        let stranded = self.stranded.is_some_and(|since| now.duration_since(since) >= STRANDED);
         let alone = self.peers.is_empty();
-        for (index, tracker) in self.finding.due(now, alone) {
+        for (index, tracker) in self.finding.due(now, alone || stranded) {
             let network = Arc::clone(&self.parts.network);
             let link = &self.parts.shared.link;
-            let request = crate::finding::request(link, alone && self.contacts.count() > 0);
+            let stalled = stranded || (alone && self.contacts.count() > 0);
+            let request = crate::finding::request(link, stalled);
             self.jobs.spawn(async move {
                 Done::Found(index, crate::finding::find(&network, &tracker, &request).await)
             });
@@ -517,6 +524,7 @@ impl Drive {
                 }
                 self.finding.found(index, &list, now);
                 self.contacts.learn(&list.peers);
+                self.contacts.learn(&list.bridges);
                 self.regroup();
             }
             Done::Found(index, Err(reason)) => self.finding.failed(index, reason, now),

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use nearcast_protocol::{Role, tracker::Received};
 
-use super::Drive;
+use super::{Drive, STRANDED};
 use crate::{
     finding::FoundNobody,
     progress::{Peers, Progress, Trouble},
@@ -28,6 +28,19 @@ impl Drive {
         }
     }
 
+    /// A group may miss a part of a film among itself: who has stood still for a while asks the tracker for
+    /// somebody outside.
+    fn watch_for_islands(&mut self, stranded: bool) {
+        match (stranded, self.stranded) {
+            (false, _) => self.stranded = None,
+            (true, Some(_)) => {}
+            (true, None) => {
+                self.stranded = Some(self.shown);
+                self.finding.ask_by(self.shown + STRANDED);
+            }
+        }
+    }
+
     /// Lets the outside see how far it is.
     pub(super) fn show(&mut self) {
         self.shown = Instant::now();
@@ -44,6 +57,7 @@ impl Drive {
             }
         }
         let (mut received, mut payload, mut rate, mut waiting) = (Received::default(), 0, 0, None);
+        let mut stranded = false;
         if let Some(schedule) = &self.schedule {
             let statistics = schedule.statistics(now);
             received = Received {
@@ -54,6 +68,7 @@ impl Drive {
             payload = statistics.payload;
             rate = self.meter.rate(now, payload);
             waiting = schedule.why_waiting(now);
+            stranded = !self.paused && schedule.is_stranded();
         }
         self.parts.tracking.received(&self.parts.trackers, received.since(self.told));
         self.told = received;
@@ -74,5 +89,6 @@ impl Drive {
             stopped: self.stopped.clone(),
         };
         self.parts.shared.progress.send_replace(progress);
+        self.watch_for_islands(stranded);
     }
 }

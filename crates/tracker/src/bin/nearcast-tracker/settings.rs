@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::Context;
 use clap::Args;
 use nearcast_protocol::Multiaddr;
-use nearcast_tracker::{GroupTable, Rules, TopUp};
+use nearcast_tracker::{BridgePolicy, GroupTable, Rules, TopUp};
 use serde::{Deserialize, Deserializer, Serialize};
 
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
@@ -36,6 +36,9 @@ pub struct Settings {
     /// Which outsiders fill a list up [default: mixed].
     #[arg(long, value_name = "WAY")]
     pub top_up: Option<TopUp>,
+    /// Who is told of a few holders outside its network though that has enough [default: stalled].
+    #[arg(long, value_name = "WHO")]
+    pub bridges: Option<BridgePolicy>,
     /// How long a silent node is remembered, in seconds [default: 600].
     #[arg(long, value_name = "SECONDS")]
     pub lease: Option<u64>,
@@ -70,6 +73,7 @@ impl Settings {
             low: self.low.or(other.low),
             high: self.high.or(other.high),
             top_up: self.top_up.or(other.top_up),
+            bridges: self.bridges.or(other.bridges),
             lease: self.lease.or(other.lease),
             nodes: self.nodes.or(other.nodes),
             holdings: self.holdings.or(other.holdings),
@@ -90,6 +94,7 @@ impl Settings {
             low: Some(rules.low),
             high: Some(rules.high),
             top_up: Some(rules.top_up),
+            bridges: Some(rules.bridges),
             lease: Some(rules.lease.as_secs()),
             nodes: Some(rules.nodes),
             holdings: Some(rules.holdings),
@@ -112,6 +117,7 @@ impl Settings {
             low: self.low.unwrap_or(default.low),
             high: self.high.unwrap_or(default.high),
             top_up: self.top_up.unwrap_or(default.top_up),
+            bridges: self.bridges.unwrap_or(default.bridges),
             lease: self.lease.map_or(default.lease, Duration::from_secs),
             nodes: self.nodes.unwrap_or(default.nodes),
             holdings: self.holdings.unwrap_or(default.holdings),
