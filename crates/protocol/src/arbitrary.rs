@@ -16,8 +16,8 @@ use crate::{
     link::{MAX_SIZE, is_file_name},
     pieces::{Class, Data, Frame, Hello, Importing, PieceRequest, Reason, Refuse},
     tracker::{
-        Answer, Claim, Counts, Find, Holding, Lease, ListedPeer, MAX_BRIDGES, Medium, PeerList, Reach,
-        Received, Registration, Renewal, Request, Rule, Text,
+        Answer, Claim, Counts, Find, Holding, Lease, ListedPeer, MAX_BRIDGES, MAX_ROUND_TRIPS, Medium,
+        PeerList, Reach, Received, Registration, Renewal, Request, RoundTrip, Rule, Text,
     },
     wire::MAX_ADDRESSES,
 };
@@ -115,12 +115,15 @@ fn registrations() -> impl Strategy<Value = Registration> {
 }
 
 fn renewals() -> impl Strategy<Value = Renewal> {
-    (vec(holdings(), 0..9), vec(ids(), 0..9), any::<u64>(), any::<(u64, u64, u64)>()).prop_map(
-        |(held, dropped, spare_upload, (own_group, other_groups, publishers))| Renewal {
+    let trip = (groups(), any::<u16>()).prop_map(|(group, ms)| RoundTrip { group, ms });
+    let numbers = (any::<u64>(), any::<(u64, u64, u64)>());
+    (vec(holdings(), 0..9), vec(ids(), 0..9), numbers, vec(trip, 0..=MAX_ROUND_TRIPS)).prop_map(
+        |(held, dropped, (spare_upload, (own_group, other_groups, publishers)), round_trips)| Renewal {
             held,
             dropped,
             spare_upload,
             received: Received { own_group, other_groups, publishers },
+            round_trips,
         },
     )
 }
@@ -153,17 +156,19 @@ fn counts() -> impl Strategy<Value = Counts> {
 }
 
 fn peer_lists() -> impl Strategy<Value = PeerList> {
-    let peer = (peer_addresses(), groups(), roles(), any::<(u16, u64)>()).prop_map(
-        |(address, group, role, (permille, spare_upload))| ListedPeer {
-            address,
-            group,
-            role,
-            permille,
-            spare_upload,
-        },
-    );
+    let peer = || {
+        (peer_addresses(), groups(), roles(), any::<(u16, u64)>()).prop_map(
+            |(address, group, role, (permille, spare_upload))| ListedPeer {
+                address,
+                group,
+                role,
+                permille,
+                spare_upload,
+            },
+        )
+    };
     let rule = select(&[Rule::InRange, Rule::AboveRange, Rule::ToppedUp][..]);
-    (rule, groups(), counts(), vec(peer.clone(), 0..9), any::<u32>(), vec(peer, 0..=MAX_BRIDGES)).prop_map(
+    (rule, groups(), counts(), vec(peer(), 0..9), any::<u32>(), vec(peer(), 0..=MAX_BRIDGES)).prop_map(
         |(rule, group, counts, peers, ask_again_ms, bridges)| PeerList {
             rule,
             group,

@@ -12,6 +12,7 @@
 //! | [`link`] | [`Link`]: `nearcast://…`, enough to fetch and verify a file |
 //! | [`opening`] | [`Opening`]: whatever a person may type, paste or click |
 //! | [`tracker`] | the messages of `/nearcast/tracker/1` |
+//! | [`renewal`] | a lease renewed by one datagram |
 //! | [`pieces`] | the frames of `/nearcast/pieces/1` |
 //! | [`wire`] | bounded encoding and decoding shared by both |
 
@@ -22,6 +23,7 @@ pub mod link;
 pub mod opening;
 pub mod peer;
 pub mod pieces;
+pub mod renewal;
 pub mod resource;
 pub mod tracker;
 pub mod wire;

@@ -6,7 +6,7 @@
 use minicbor::{Decode, Encode};
 use multiaddr::Multiaddr;
 
-use crate::{Group, PeerAddress, PeerId, ResourceId, Role, Token, wire};
+use crate::{Group, PeerAddress, PeerId, ResourceId, Role, Token, renewal::Ticket, wire};
 
 /// The libp2p name of the protocol.
 pub const PROTOCOL: &str = "/nearcast/tracker/1";
@@ -14,6 +14,8 @@ pub const PROTOCOL: &str = "/nearcast/tracker/1";
 pub const MAX_HOLDINGS: usize = 1500;
 /// The most peers in a [`PeerList`].
 pub const MAX_PEERS: usize = 200;
+/// The most round trips in a [`Renewal`].
+pub const MAX_ROUND_TRIPS: usize = 8;
 /// The most bridges beside a [`PeerList`].
 pub const MAX_BRIDGES: usize = 4;
 /// The most URLs a publisher claims in one message, and the most links in an answer.
@@ -233,6 +235,23 @@ pub struct Renewal {
     /// What it received since the last renewal: the operator's proof.
     #[n(3)]
     pub received: Received,
+    /// The shortest round trips to nodes of other groups since the last renewal.
+    #[n(4)]
+    #[cbor(default)]
+    #[cbor(encode_with = "wire::list::encode::<MAX_ROUND_TRIPS, _, _, _>")]
+    #[cbor(decode_with = "wire::list::decode::<MAX_ROUND_TRIPS, _, _>")]
+    pub round_trips: Vec<RoundTrip>,
+}
+
+/// How far another group is, as one node has measured it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct RoundTrip {
+    /// The other group.
+    #[n(0)]
+    pub group: Group,
+    /// In ms.
+    #[n(1)]
+    pub ms: u16,
 }
 
 /// Payload bytes received, by where they came from.
@@ -287,6 +306,9 @@ pub struct Lease {
     #[n(2)]
     #[cbor(with = "wire::addresses")]
     pub observed: Vec<Multiaddr>,
+    /// How to renew it by datagram, if this tracker takes those.
+    #[n(3)]
+    pub ticket: Option<Ticket>,
 }
 
 /// A request for a peer list.

@@ -19,6 +19,7 @@
 //! | [`listing`] | R3 itself: [`Listing`], a list whose peers are still in the memory |
 //! | [`bridges`] | links out of a group that stands still |
 //! | [`top_up`] | how a list is filled from other groups: nearest, best, random, mixed |
+//! | `distances` | how far networks are from one another |
 //! | [`regroup`] | giving nodes new groups, a few at a time |
 //! | `nodes`, `node`, `identity`, `home` | what is remembered of a node, and where it is at home |
 //! | `resources`, `holders`, `holder` | who holds a resource, sorted and counted by home |
@@ -31,6 +32,7 @@
 
 pub mod bridges;
 mod claims;
+mod distances;
 pub mod group_table;
 mod holder;
 mod holders;

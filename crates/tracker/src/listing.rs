@@ -161,7 +161,12 @@ impl Swarm {
         (top_up, need): (TopUp, usize),
         rng: &mut impl Rng,
     ) {
-        let glimpse = |holder: Holder| Some(Glimpse::of(holder, self.nodes.get(holder.slot())?));
+        let distances = self.distances.from(caller.place.group);
+        let glimpse = |holder: Holder| {
+            let mut glimpse = Glimpse::of(holder, self.nodes.get(holder.slot())?);
+            glimpse.distance = distances.and_then(|from| from.to(self.homes.group(holder.home())));
+            Some(glimpse)
+        };
         let Draw { listed, pool, glimpses, candidates, added, seen } = draw;
         added.clear();
         let amount = top_up.pool(need);
@@ -171,10 +176,20 @@ impl Swarm {
             pool.clear();
             holders.pieces().for_each(|piece| pool.extend(piece.iter().copied().filter(outside)));
         } else {
-            seen.begin(ROUNDS * amount);
+            seen.begin((ROUNDS + 1) * amount);
         }
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             glimpses.clear();
+            // Of many, those whose network is known to be near are looked at in any case.
+            if !few
+                && round == 0
+                && let Some(from) = distances
+            {
+                let near = from.nearest().into_iter().filter_map(|group| self.homes.get(&Home::Group(group)));
+                let near = near.flat_map(|home| holders.run(home)).flatten().filter(|holder| outside(holder));
+                let near = near.filter(|holder| seen.insert(holder.slot())).take(amount);
+                glimpses.extend(near.copied().filter_map(glimpse));
+            }
             if few {
                 let from = shuffle_to_the_end(pool, amount, rng);
                 glimpses.extend(pool.drain(from..).filter_map(glimpse));

@@ -51,7 +51,8 @@ struct State {
 
 impl Server {
     /// A tracker with this memory and this table.
-    pub fn new(swarm: Swarm, table: GroupTable) -> Self {
+    pub fn new(mut swarm: Swarm, table: GroupTable) -> Self {
+        swarm.set_distances(table.said().clone());
         let table = Arc::new(table);
         let state = State { swarm, table, pace: Pace::default(), dice: StdRng::from_os_rng() };
         Self { state: Arc::new(Mutex::new(state)), began: Instant::now() }
@@ -80,7 +81,11 @@ impl Server {
     pub fn set_table(&self, table: GroupTable) {
         let table = Arc::new(table);
         // The old table is taken apart after the others may go on.
-        let old = std::mem::replace(&mut self.state().table, table.clone());
+        let said = table.said().clone();
+        let mut state = self.state();
+        state.swarm.set_distances(said);
+        let old = std::mem::replace(&mut state.table, table.clone());
+        drop(state);
         drop(old);
         let mut regrouping = Regrouping::default();
         while !self.state().swarm.regroup_some(&table, &mut regrouping, REGROUPED) {

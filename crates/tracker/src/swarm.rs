@@ -11,7 +11,8 @@ use rand::Rng;
 use crate::{
     bridges::Bridges,
     claims::Claims,
-    group_table::Place,
+    distances::Distances,
+    group_table::{Place, Said},
     holder::{Holder, Key},
     home::{Home, Homes},
     listing::Draw,
@@ -51,6 +52,7 @@ pub struct Swarm {
     /// What is written to while a list is made.
     pub(crate) draw: Draw,
     pub(crate) bridges: Bridges,
+    pub(crate) distances: Distances,
     /// Holdings of all nodes together.
     held: usize,
     leases: Wheel,
@@ -69,6 +71,7 @@ impl Swarm {
             lists: Lists::default(),
             draw: Draw::default(),
             bridges: Bridges::default(),
+            distances: Distances::default(),
             held: 0,
             // The longest that chance makes of it.
             leases: Wheel::new(rules.lease.mul_f64(1.1)),
@@ -80,6 +83,11 @@ impl Swarm {
     /// Makes lists by other rules from now on. What is remembered stays, and so do the leases given.
     pub fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
+    }
+
+    /// Takes an operator's word for how far networks are from one another, in place of what was said before.
+    pub fn set_distances(&mut self, said: Said) {
+        self.distances.say(said);
     }
 
     /// How many nodes have a lease, as of the last question.
@@ -189,6 +197,11 @@ impl Swarm {
         if received > 0 && received <= FASTEST.saturating_mul(time) {
             let sum = self.received.entry(self.homes.group(node.home)).or_default();
             *sum = sum.plus(renewal.received);
+        }
+        let home = self.homes.group(node.home);
+        for trip in &renewal.round_trips {
+            let time = Duration::from_millis(trip.ms.into());
+            self.distances.measure(home, trip.group, caller.observed, time);
         }
         for resource in &renewal.dropped {
             self.let_go_of(slot, resource);

@@ -467,3 +467,21 @@ fn who_stands_still_is_told_of_a_few_outside_beside_the_list() {
     let told = inside.iter().filter(|peer| !ask(**peer, true).bridges.is_empty()).count();
     assert_eq!(told, 4, "no more than a few of a group at a time");
 }
+
+#[test]
+fn of_a_large_swarm_the_networks_that_are_said_to_be_near_come_first() {
+    let mut world = World::new(Rules { top_up: TopUp::Nearest, ..Rules::default() });
+    let lines = (0..100).map(|n| format!("10.{}.0.0/16,{}\n", 50 + n, 50 + n));
+    world.table = GroupTable::parse(&lines.collect::<String>()).unwrap();
+    world.table.add("group,group,distance\n50,149,3\n120,50,4\n").unwrap();
+    world.swarm.set_distances(world.table.said().clone());
+    for network in 51..150 {
+        for n in 0..60 {
+            world.join(&format!("10.{network}.{n}.1"), Role::Terminal, 1000);
+        }
+    }
+    let list = world.find(NOW, PeerId::random(), "10.50.0.1");
+    assert_eq!((list.peers.len(), own(&list, 149)), (50, 50), "the nearest network has enough");
+    let farther = world.find(NOW, PeerId::random(), "10.51.0.1");
+    assert!(own(&farther, 149) < 10, "nothing is known of others");
+}

@@ -12,10 +12,10 @@ use std::{
 
 use nearcast_network::{AskError, Network};
 use nearcast_protocol::{
-    Multiaddr, ResourceId, Role,
+    Group, Multiaddr, ResourceId, Role,
     tracker::{
-        Answer, Claim, Holding, Lease, MAX_CLAIMS, MAX_HOLDINGS, Medium, Reach, Received, Registration,
-        Renewal, Request,
+        Answer, Claim, Holding, Lease, MAX_CLAIMS, MAX_HOLDINGS, MAX_ROUND_TRIPS, Medium, Reach, Received,
+        Registration, Renewal, Request, RoundTrip,
     },
 };
 use tokio::{
@@ -39,6 +39,8 @@ struct Offers {
     claims: BTreeMap<Multiaddr, Vec<Claim>>,
     /// What was received in all of the resources that a tracker knows.
     received: BTreeMap<Multiaddr, Received>,
+    /// The shortest round trips to other groups, in ms, that a tracker hasn't been told.
+    round_trips: BTreeMap<Multiaddr, BTreeMap<Group, u16>>,
 }
 
 #[derive(Clone, Default)]
@@ -138,6 +140,20 @@ impl Tracking {
             for tracker in trackers {
                 let total = offers.received.entry(tracker.clone()).or_default();
                 *total = total.plus(more);
+            }
+        });
+    }
+
+    /// A node of another group has answered within this time; these trackers say which group it is.
+    pub fn answered(&self, trackers: &[Multiaddr], group: Group, within: Duration) {
+        let ms = u16::try_from(within.as_millis()).unwrap_or(u16::MAX);
+        self.inner.with(|offers| {
+            for tracker in trackers {
+                let trips = offers.round_trips.entry(tracker.clone()).or_default();
+                if trips.contains_key(&group) || trips.len() < MAX_ROUND_TRIPS {
+                    let least = trips.entry(group).or_insert(ms);
+                    *least = ms.min(*least);
+                }
             }
         });
     }
@@ -342,9 +358,13 @@ impl Follow {
         let more = held.len() > MAX_HOLDINGS || dropped.len() > MAX_HOLDINGS;
         held.truncate(MAX_HOLDINGS);
         dropped.truncate(MAX_HOLDINGS);
-        let total = self.inner.with(|offers| offers.received.get(&self.tracker).copied()).unwrap_or_default();
+        let (total, trips) = self.inner.with(|offers| {
+            let trips = offers.round_trips.get(&self.tracker).cloned();
+            (offers.received.get(&self.tracker).copied().unwrap_or_default(), trips.unwrap_or_default())
+        });
         let received = total.since(self.reported);
-        (Renewal { held, dropped, spare_upload: 0, received }, more)
+        let round_trips = trips.into_iter().map(|(group, ms)| RoundTrip { group, ms }).collect();
+        (Renewal { held, dropped, spare_upload: 0, received, round_trips }, more)
     }
 
     fn apply(&mut self, told: &Renewal) {
@@ -353,6 +373,9 @@ impl Follow {
             self.registered.remove(id);
         });
         self.reported = self.reported.plus(told.received);
+        if !told.round_trips.is_empty() {
+            self.inner.with(|offers| offers.round_trips.remove(&self.tracker));
+        }
     }
 
     async fn tell_claims(&mut self) -> Result<(), TellError> {

@@ -29,6 +29,8 @@ pub(super) struct Greeted {
     pub hello: Hello,
     /// What it was told that we have.
     pub told: Blocks,
+    /// How long its hello took to come back.
+    pub round_trip: Duration,
 }
 
 /// Why a peer couldn't be met.
@@ -170,7 +172,11 @@ impl Drive {
     }
 
     pub(super) fn dialled(&mut self, peer: PeerId, greeted: Greeted) {
-        let Greeted { stream, hello, told } = greeted;
+        let Greeted { stream, hello, told, round_trip } = greeted;
+        let group = self.contacts.get(peer).map_or(Group::UNKNOWN, |contact| contact.group);
+        if group != Group::UNKNOWN && !group.same_network(self.group) {
+            self.parts.tracking.answered(&self.parts.trackers, group, round_trip);
+        }
         let link = &self.parts.shared.link;
         if hello.size != link.size && !self.parts.shared.store.size_proved() {
             self.doubt_by(peer, Some(hello.size));
@@ -219,6 +225,7 @@ async fn greet(
     let failed = |reason: String| DialFailure { reason, retry_after: None };
     let mut stream = network.open_pieces(address).await.map_err(|error| failed(error.to_string()))?;
     let resource = hello.resource;
+    let began = Instant::now();
     let talk = async {
         stream.send.send(Frame::Hello(hello)).await?;
         for frame in Frame::have(&have) {
@@ -228,7 +235,7 @@ async fn greet(
     };
     match tokio::time::timeout(HELLO_PATIENCE, talk).await {
         Ok(Ok(Some(Frame::Hello(answer)))) if answer.resource == resource => {
-            Ok(Box::new(Greeted { stream, hello: answer, told: have }))
+            Ok(Box::new(Greeted { stream, hello: answer, told: have, round_trip: began.elapsed() }))
         }
         Ok(Ok(Some(Frame::Refuse(refuse)))) => Err(DialFailure {
             reason: said(refuse.reason).into(),
