@@ -8,4 +8,5 @@ mod players;
 mod rule;
 mod swarm;
 mod traced;
+mod trackers;
 mod wire;

@@ -32,18 +32,20 @@ impl Tracker {
     /// # Errors
     /// When it doesn't come up.
     pub fn start(folder: &Path, listen: &str) -> Result<Self> {
+        Self::start_with(folder, listen, &[])
+    }
+
+    /// The same, with more arguments.
+    ///
+    /// # Errors
+    /// When it doesn't come up.
+    pub fn start_with(folder: &Path, listen: &str, more: &[&OsStr]) -> Result<Self> {
         let groups = groups()?;
-        let mut program = Program::start(
-            "nearcast-tracker",
-            &[
-                "--listen".as_ref(),
-                listen.as_ref(),
-                "--groups".as_ref(),
-                groups.as_os_str(),
-                "--state".as_ref(),
-                folder.as_os_str(),
-            ],
-        )?;
+        let mut arguments =
+            vec!["--listen".as_ref(), listen.as_ref(), "--groups".as_ref(), groups.as_os_str()];
+        arguments.extend(["--state".as_ref(), folder.as_os_str()]);
+        arguments.extend(more);
+        let mut program = Program::start("nearcast-tracker", &arguments)?;
         let address = program.wait_for("where it listens", |line| {
             Some(line.strip_prefix("listening on ")?.trim().to_owned())
                 .filter(|address| address.contains("/tcp/"))

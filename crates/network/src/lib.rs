@@ -45,6 +45,7 @@ mod signals;
 mod source;
 mod transport;
 
+pub use address::split_peer;
 pub use config::Config;
 pub use error::{AskError, OpenError, StartError};
 pub use exchange::TrackerCall;

@@ -15,6 +15,7 @@ use crate::{
     Blocks, Group, Link, PeerAddress, PeerId, ResourceId, Role, Token,
     link::{MAX_SIZE, is_file_name},
     pieces::{Class, Data, Frame, Hello, Importing, PieceRequest, Reason, Refuse},
+    renewal::{Key, Ticket},
     tracker::{
         Answer, Claim, Counts, Find, Holding, Lease, ListedPeer, MAX_BRIDGES, MAX_ROUND_TRIPS, Medium,
         PeerList, Reach, Received, Registration, Renewal, Request, RoundTrip, Rule, Text,
@@ -181,8 +182,12 @@ fn peer_lists() -> impl Strategy<Value = PeerList> {
 }
 
 pub fn answers() -> impl Strategy<Value = Answer> {
-    let lease = (any::<u32>(), groups(), vec(addresses(), 0..=MAX_ADDRESSES))
-        .prop_map(|(lease_ms, group, observed)| Lease { lease_ms, group, observed });
+    let ticket = any::<(u16, [u8; 32], u32)>().prop_map(|(port, node, mark)| {
+        let key = Key::of(&[1; 32], &node, [10, 0, 0, 1].into());
+        Ticket { port, key, mark }
+    });
+    let lease = (any::<u32>(), groups(), vec(addresses(), 0..=MAX_ADDRESSES), option::of(ticket))
+        .prop_map(|(lease_ms, group, observed, ticket)| Lease { lease_ms, group, observed, ticket });
     prop_oneof![
         lease.prop_map(Answer::Leased),
         select(vec![Answer::Unknown, Answer::Withdrawn, Answer::Claimed]),

@@ -187,8 +187,7 @@ impl<'a> Sealed<'a> {
     /// What it says, if the seal is right.
     pub fn open(&self, key: &Key) -> Option<Renewal> {
         let number = |at| u64::from_be_bytes(take(self.body, at));
-        let received =
-            Received { own_group: number(44), other_groups: number(52), publishers: number(60) };
+        let received = Received { own_group: number(44), other_groups: number(52), publishers: number(60) };
         key.fits([self.body, &[]], self.seal).then(|| Renewal {
             node: self.node(),
             mark: u32::from_be_bytes(take(self.body, 36)),
@@ -281,7 +280,8 @@ mod tests {
         let (here, there) = ("203.0.113.1".parse().unwrap(), "203.0.113.2".parse().unwrap());
         let key = Key::of(&SECRET, &one, here);
         assert_eq!(key, Key::of(&SECRET, &one, "::ffff:203.0.113.1".parse().unwrap()));
-        for different in [Key::of(&SECRET, &other, here), Key::of(&SECRET, &one, there), Key::of(&[8; 32], &one, here)]
+        for different in
+            [Key::of(&SECRET, &other, here), Key::of(&SECRET, &one, there), Key::of(&[8; 32], &one, here)]
         {
             assert_ne!(key, different);
         }

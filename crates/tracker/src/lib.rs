@@ -28,10 +28,12 @@
 //! | `claims` | which URL stands for which link |
 //! | [`group_table`] | [`GroupTable`]: address prefix → group, read from CSV |
 //! | [`pace`] | how often one address may ask |
+//! | [`datagrams`] | leases renewed without a connection |
 //! | [`server`] | [`Server`]: calls in, answers out |
 
 pub mod bridges;
 mod claims;
+pub mod datagrams;
 mod distances;
 pub mod group_table;
 mod holder;

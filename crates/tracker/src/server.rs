@@ -9,16 +9,18 @@ use std::{
 
 use nearcast_network::TrackerCall;
 use nearcast_protocol::{
-    Group, PeerId,
-    tracker::{Answer, Received, Request},
+    Group, PeerId, renewal,
+    tracker::{Answer, Lease, Received, Request},
 };
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{
+    net::UdpSocket,
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval},
 };
 
 use crate::{
+    datagrams::{Renewing, Tally, Tickets},
     group_table::GroupTable,
     pace::Pace,
     regroup::Regrouping,
@@ -47,6 +49,9 @@ struct State {
     table: Arc<GroupTable>,
     pace: Pace,
     dice: StdRng,
+    /// If renewals are taken by datagram.
+    tickets: Option<Tickets>,
+    datagrams: Tally,
 }
 
 impl Server {
@@ -54,7 +59,14 @@ impl Server {
     pub fn new(mut swarm: Swarm, table: GroupTable) -> Self {
         swarm.set_distances(table.said().clone());
         let table = Arc::new(table);
-        let state = State { swarm, table, pace: Pace::default(), dice: StdRng::from_os_rng() };
+        let state = State {
+            swarm,
+            table,
+            pace: Pace::default(),
+            dice: StdRng::from_os_rng(),
+            tickets: None,
+            datagrams: Tally::default(),
+        };
         Self { state: Arc::new(Mutex::new(state)), began: Instant::now() }
     }
 
@@ -106,18 +118,24 @@ impl Server {
         let now = self.began.elapsed();
         let observed = observed.to_canonical();
         let mut state = self.state();
-        let State { swarm, table, pace, dice } = &mut *state;
+        let State { swarm, table, pace, dice, tickets, .. } = &mut *state;
         if let Err(wait) = pace.take(now, observed) {
             return refused("too many requests come from your address", wait);
         }
         let caller = Caller { peer, observed, place: table.place_of(observed) };
+        let ticketed = |swarm: &Swarm, lease: Lease| {
+            let ticket = tickets.zip(swarm.mark(&peer));
+            let ticket = ticket.and_then(|(tickets, mark)| tickets.ticket(&peer, observed, mark));
+            Answer::Leased(Lease { ticket, ..lease })
+        };
         match request {
             Request::Register(registration) => match swarm.register(now, &caller, registration, dice) {
-                Some(lease) => Answer::Leased(lease),
+                Some(lease) => ticketed(swarm, lease),
                 None => refused("this tracker remembers as many nodes as it may", FULL),
             },
             Request::Renew(renewal) => {
-                swarm.renew(now, &caller, renewal, dice).map_or(Answer::Unknown, Answer::Leased)
+                let lease = swarm.renew(now, &caller, renewal, dice);
+                lease.map_or(Answer::Unknown, |lease| ticketed(swarm, lease))
             }
             Request::Withdraw => {
                 swarm.withdraw(now, &peer);
@@ -133,6 +151,37 @@ impl Server {
                 false => refused("only a registered publisher claims URLs", Duration::ZERO),
             },
         }
+    }
+
+    /// From now on leases come with a ticket for renewals by datagram at these sockets, each of which has
+    /// to be served by [`Server::renew_by_datagram`] with the same secret. Whoever knows the secret can renew
+    /// in anyone's name; kept from one start to the next, it spares everyone a new ticket.
+    pub fn give_tickets(&self, secret: [u8; 32], sockets: &[UdpSocket]) {
+        self.state().tickets = Some(Tickets::new(secret, sockets));
+    }
+
+    /// Datagrams that came so far.
+    pub fn datagrams(&self) -> Tally {
+        self.state().datagrams
+    }
+
+    pub(crate) fn note_datagrams(&self, more: Tally) {
+        let tally = &mut self.state().datagrams;
+        tally.answered += more.answered;
+        tally.bad += more.bad;
+    }
+
+    /// Counts renewals whose senders are proved, all at one time.
+    pub(crate) fn renew_all<'a>(
+        &self,
+        renewals: impl Iterator<Item = Renewing<'a>>,
+        answers: &mut Vec<renewal::Answer>,
+    ) {
+        answers.clear();
+        let now = self.began.elapsed();
+        let mut state = self.state();
+        let State { swarm, dice, .. } = &mut *state;
+        answers.extend(renewals.map(|(observed, renewal)| swarm.renew_marked(now, observed, renewal, dice)));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

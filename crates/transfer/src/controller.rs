@@ -21,6 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     drive::{Drive, Parts, permille, refuse_stream},
     reader::Readers,
+    trackers::Trackers,
     tracking::{TrackerState, Tracking},
     transfer::{Command, Shared, Transfer},
 };
@@ -174,14 +175,9 @@ impl Controller {
         }
     }
 
-    fn trackers_of(&self, link: &Link) -> Vec<Multiaddr> {
-        let mut trackers = link.trackers.clone();
-        for tracker in &self.inner.settings.trackers {
-            if !trackers.contains(tracker) {
-                trackers.push(tracker.clone());
-            }
-        }
-        trackers
+    /// A link's trackers work as one, and so do the user's own (R8).
+    fn trackers_of(&self, link: &Link) -> Trackers {
+        Trackers::new([link.trackers.clone(), self.inner.settings.trackers.clone()])
     }
 
     /// The node's network face.

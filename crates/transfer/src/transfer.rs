@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     progress::{Progress, Stopped},
     reader::{Reader, Readers},
+    trackers::Trackers,
 };
 
 /// What the task of a transfer is told from outside.
@@ -17,7 +18,7 @@ pub(crate) enum Command {
     /// A peer has opened a stream about this resource.
     Incoming(Box<PieceStream>, Hello),
     /// Fetch it, if it was only served so far, and ask these trackers too.
-    Fetch(nearcast_schedule::Fetch, Vec<nearcast_protocol::Multiaddr>),
+    Fetch(nearcast_schedule::Fetch, Trackers),
     /// Hold fetching, or go on.
     Pause(bool),
 }

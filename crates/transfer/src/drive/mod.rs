@@ -35,6 +35,7 @@ use crate::{
     progress::Stopped,
     session::{Order, Report, Session},
     trace::Trace,
+    trackers::Trackers,
     tracking::Tracking,
     transfer::{Command, Shared},
 };
@@ -54,7 +55,7 @@ pub(crate) struct Parts {
     pub shared: Arc<Shared>,
     pub network: Arc<Network>,
     pub tracking: Arc<Tracking>,
-    pub trackers: Vec<Multiaddr>,
+    pub trackers: Trackers,
     pub role: Role,
     /// How many streams are served at once for this resource (R7 a).
     pub streams: usize,
@@ -125,7 +126,7 @@ enum Done {
 
 impl Drive {
     pub fn new(parts: Parts, commands: mpsc::Receiver<Command>) -> Self {
-        let finding = Finding::new(parts.trackers.clone());
+        let finding = Finding::new(&parts.shared.link.id, &parts.trackers);
         let now = Instant::now();
         Self {
             parts,
@@ -241,7 +242,8 @@ impl Drive {
         let schedule = self.wake.map(|wake| self.began + wake);
         let mut wakes = vec![schedule, self.announce.1, self.doubts.1.map(|since| since + SIZE_DOUBT)];
         if self.fetching() && !self.paused {
-            wakes.extend([self.contacts.wake_at(), self.finding.wake_at(), Some(self.shown + SHOW)]);
+            let finding = self.finding.wake_at(self.peers.is_empty() || self.is_stranded(now));
+            wakes.extend([self.contacts.wake_at(), finding, Some(self.shown + SHOW)]);
             wakes.push(self.contacts.head_start_ends(now, self.group));
         } else if self.rate > 0 {
             wakes.push(Some(self.shown + SHOW));
@@ -261,8 +263,8 @@ impl Drive {
         }
     }
 
-    fn fetch(&mut self, fetch: Fetch, trackers: &[Multiaddr]) {
-        self.finding.add(trackers);
+    fn fetch(&mut self, fetch: Fetch, trackers: &Trackers) {
+        self.finding.add(&self.parts.shared.link.id, trackers);
         let store = &self.parts.shared.store;
         if self.schedule.is_some() || store.complete() {
             return;
@@ -320,8 +322,13 @@ impl Drive {
         self.handle(Event::PeerLost { peer, blocks });
     }
 
+    /// Whether nobody who is connected has had anything that is missing for a while.
+    fn is_stranded(&self, now: Instant) -> bool {
+        self.stranded.is_some_and(|since| now.duration_since(since) >= STRANDED)
+    }
+
     fn find(&mut self, now: Instant) {
-        let stranded = self.stranded.is_some_and(|since| now.duration_since(since) >= STRANDED);
+        let stranded = self.is_stranded(now);
         let alone = self.peers.is_empty();
         for (index, tracker) in self.finding.due(now, alone || stranded) {
             let network = Arc::clone(&self.parts.network);

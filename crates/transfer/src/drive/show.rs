@@ -70,7 +70,8 @@ impl Drive {
             waiting = schedule.why_waiting(now);
             stranded = !self.paused && schedule.is_stranded();
         }
-        self.parts.tracking.received(&self.parts.trackers, received.since(self.told));
+        let id = self.parts.shared.link.id;
+        self.parts.tracking.received(&id, &self.parts.trackers, received.since(self.told));
         self.told = received;
         self.rate = rate;
         let progress = Progress {

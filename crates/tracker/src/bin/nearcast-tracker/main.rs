@@ -5,11 +5,13 @@
 //! | `cli` | what can be typed |
 //! | `settings` | what can be set, by flag or in a file |
 //! | `serve` | the tracker from its start to its end |
+//! | `renewals` | the sockets for renewals by datagram |
 //! | `tables` | the group table, read anew when it changes |
 //! | `print` | what goes to the standard output |
 
 mod cli;
 mod print;
+mod renewals;
 mod serve;
 mod settings;
 mod tables;

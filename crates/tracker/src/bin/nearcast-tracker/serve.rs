@@ -7,7 +7,7 @@ use nearcast_network::{Config, Network, Signals, identity_on_disk};
 use nearcast_tracker::{Server, Swarm};
 
 use crate::{
-    print,
+    print, renewals,
     settings::Settings,
     tables::{self, Hangups},
 };
@@ -27,7 +27,8 @@ pub async fn until_told_to_stop(settings: &Settings) -> anyhow::Result<()> {
         tracing::warn!("every address is in the unknown network; give --groups FILE");
     }
     let state = settings.state_folder()?;
-    let mut config = Config::new(identity_on_disk(&state.join("identity"))?);
+    let identity = identity_on_disk(&state.join("identity"))?;
+    let mut config = Config::new(identity.clone());
     config.listen = settings.listen()?;
     config.neighbours = false;
     config.serve_tracker = true;
@@ -45,6 +46,8 @@ pub async fn until_told_to_stop(settings: &Settings) -> anyhow::Result<()> {
     );
     let server = Server::new(Swarm::new(rules), table);
     let answering = tokio::spawn(server.clone().run(calls));
+    let at = settings.renewals()?;
+    let renewals = renewals::answer(&server, &identity, &at);
     let peer = network.peer_id();
     print::lines(network.listening().iter().map(|address| format!("listening on {address}/p2p/{peer}")))?;
 
@@ -56,6 +59,7 @@ pub async fn until_told_to_stop(settings: &Settings) -> anyhow::Result<()> {
         () = signals.stop() => {}
         () = tables => {}
     }
+    drop(renewals);
     network.stop().await;
     // With the network gone there are no more calls.
     answering.await?;

@@ -1,10 +1,15 @@
 //! What can be set, by flag or in a settings file. The comment of a field is its help and its comment in the
 //! file that `--print-config` prints.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::Context;
 use clap::Args;
+use multiaddr::Protocol;
 use nearcast_protocol::Multiaddr;
 use nearcast_tracker::{BridgePolicy, GroupTable, Rules, TopUp};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -48,6 +53,9 @@ pub struct Settings {
     /// How many holdings of all nodes together are remembered [default: 10000000].
     #[arg(long, value_name = "NUMBER")]
     pub holdings: Option<usize>,
+    /// The UDP port where leases are renewed without a connection [default: one above the TCP port].
+    #[arg(long, value_name = "PORT")]
+    pub renewals: Option<u16>,
     /// How many connections may be open at once [default: 4096].
     #[arg(long, value_name = "NUMBER")]
     pub connections: Option<u32>,
@@ -77,6 +85,7 @@ impl Settings {
             lease: self.lease.or(other.lease),
             nodes: self.nodes.or(other.nodes),
             holdings: self.holdings.or(other.holdings),
+            renewals: self.renewals.or(other.renewals),
             connections: self.connections.or(other.connections),
         }
     }
@@ -109,6 +118,29 @@ impl Settings {
 
     pub fn connections(&self) -> anyhow::Result<u32> {
         self.clone().or(Self::defaults()?).connections.context("there is no bound on connections")
+    }
+
+    /// Where datagrams are listened for: at every address of those for connections.
+    pub fn renewals(&self) -> anyhow::Result<Vec<SocketAddr>> {
+        let mut sockets: Vec<SocketAddr> = Vec::new();
+        for address in self.listen()? {
+            let (mut ip, mut tcp) = (None, None);
+            for part in &address {
+                match part {
+                    Protocol::Ip4(four) => ip = Some(IpAddr::V4(four)),
+                    Protocol::Ip6(six) => ip = Some(IpAddr::V6(six)),
+                    Protocol::Tcp(port) => tcp = Some(port),
+                    _ => {}
+                }
+            }
+            let above = tcp.map(|port| if port == 0 { 0 } else { port.saturating_add(1) });
+            if let (Some(ip), Some(port)) = (ip, self.renewals.or(above))
+                && sockets.iter().all(|socket| socket.ip() != ip)
+            {
+                sockets.push(SocketAddr::new(ip, port));
+            }
+        }
+        Ok(sockets)
     }
 
     pub fn rules(&self) -> anyhow::Result<Rules> {
