@@ -167,7 +167,7 @@ mod tests {
     fn calls_are_answered_while_a_new_table_is_taken_in() {
         let server = Server::new(Swarm::new(Rules::default()), GroupTable::default());
         let film = ResourceId::from_bytes([1; 32]);
-        let holding = Holding { resource: film, permille: 1000, protected: false };
+        let holding = Holding { resource: film, permille: 1000, guard: None };
         let registration = Registration {
             version: String::new(),
             role: Role::Terminal,
