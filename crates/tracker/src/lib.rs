@@ -24,12 +24,14 @@
 //! | `wheel` | when leases end |
 //! | `index`, `lists` | numbers for keys; many short lists in one piece of memory |
 //! | `claims` | which URL stands for which link |
+//! | `guarding` | protected resources: tokens, and the ids of their swarms |
 //! | [`group_table`] | [`GroupTable`]: address prefix → group, read from CSV |
 //! | [`pace`] | how often one address may ask |
 //! | [`server`] | [`Server`]: calls in, answers out |
 
 mod claims;
 pub mod group_table;
+mod guarding;
 mod holder;
 mod holders;
 mod home;

@@ -1,6 +1,7 @@
 //! Calls in, answers out: the tracker's acquisition and sending parts.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -9,8 +10,9 @@ use std::{
 
 use nearcast_network::TrackerCall;
 use nearcast_protocol::{
-    Group, PeerId,
-    tracker::{Answer, Received, Request},
+    Group, PeerId, TokenError,
+    token::is_protected_swarm,
+    tracker::{Answer, Counts, Received, Registration, Renewal, Request},
 };
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{
@@ -20,6 +22,7 @@ use tokio::{
 
 use crate::{
     group_table::GroupTable,
+    guarding::Guarding,
     pace::Pace,
     regroup::Regrouping,
     swarm::{Caller, Swarm},
@@ -47,13 +50,15 @@ struct State {
     table: Arc<GroupTable>,
     pace: Pace,
     dice: StdRng,
+    guarding: Guarding,
 }
 
 impl Server {
     /// A tracker with this memory and this table.
     pub fn new(swarm: Swarm, table: GroupTable) -> Self {
         let table = Arc::new(table);
-        let state = State { swarm, table, pace: Pace::default(), dice: StdRng::from_os_rng() };
+        let (pace, guarding) = (Pace::default(), Guarding::default());
+        let state = State { swarm, table, pace, dice: StdRng::from_os_rng(), guarding };
         Self { state: Arc::new(Mutex::new(state)), began: Instant::now() }
     }
 
@@ -96,30 +101,55 @@ impl Server {
         state.swarm.received().iter().map(|(group, sum)| (*group, (name(*group), *sum))).collect()
     }
 
+    /// How often somebody was refused a protected resource, for want of a good token.
+    pub fn denied(&self) -> u64 {
+        self.state().guarding.denied()
+    }
+
     /// Answers one request.
     pub fn answer(&self, peer: PeerId, observed: IpAddr, request: &Request) -> Answer {
         let now = self.began.elapsed();
         let observed = observed.to_canonical();
         let mut state = self.state();
-        let State { swarm, table, pace, dice } = &mut *state;
+        let State { swarm, table, pace, dice, guarding } = &mut *state;
         if let Err(wait) = pace.take(now, observed) {
             return refused("too many requests come from your address", wait);
         }
         let caller = Caller { peer, observed, place: table.place_of(observed) };
         match request {
-            Request::Register(registration) => match swarm.register(now, &caller, registration, dice) {
-                Some(lease) => Answer::Leased(lease),
-                None => refused("this tracker remembers as many nodes as it may", FULL),
-            },
+            Request::Register(registration) => {
+                let registration = match guarding.held(&registration.holdings) {
+                    Cow::Borrowed(_) => Cow::Borrowed(registration),
+                    Cow::Owned(holdings) => Cow::Owned(Registration { holdings, ..registration.clone() }),
+                };
+                match swarm.register(now, &caller, &registration, dice) {
+                    Some(lease) => Answer::Leased(lease),
+                    None => refused("this tracker remembers as many nodes as it may", FULL),
+                }
+            }
             Request::Renew(renewal) => {
-                swarm.renew(now, &caller, renewal, dice).map_or(Answer::Unknown, Answer::Leased)
+                let renewal = match guarding.held(&renewal.held) {
+                    Cow::Borrowed(_) => Cow::Borrowed(renewal),
+                    Cow::Owned(held) => Cow::Owned(Renewal { held, ..renewal.clone() }),
+                };
+                swarm.renew(now, &caller, &renewal, dice).map_or(Answer::Unknown, Answer::Leased)
             }
             Request::Withdraw => {
                 swarm.withdraw(now, &peer);
                 Answer::Withdrawn
             }
-            Request::Find(find) => Answer::Found(swarm.find(now, &caller, &find.resource, dice)),
+            Request::Find(find) => match guarding.find(find, &peer) {
+                Ok(resource) => guarding.found(find, swarm.find(now, &caller, &resource, dice)),
+                Err(denied) => denied,
+            },
+            // By the name of a protected swarm there is nothing to count.
+            Request::Count(resource) if is_protected_swarm(resource) => Answer::Counted(Counts::default()),
             Request::Count(resource) => Answer::Counted(swarm.count(now, &caller, resource)),
+            Request::CountProtected(find) if find.token.is_none() => guarding.deny(TokenError::Missing),
+            Request::CountProtected(find) => match guarding.find(find, &peer) {
+                Ok(resource) => Answer::Counted(swarm.count(now, &caller, &resource)),
+                Err(denied) => denied,
+            },
             Request::Resolve { url } => Answer::Resolved(swarm.resolve(now, url)),
             Request::Claim(claims) => match swarm.claim(now, &peer, claims) {
                 true => Answer::Claimed,
@@ -143,7 +173,7 @@ fn refused(reason: &str, retry_after: Duration) -> Answer {
 mod tests {
     use nearcast_protocol::{
         ResourceId, Role,
-        tracker::{Holding, Medium, Reach, Registration, Renewal},
+        tracker::{Holding, Medium, Reach},
     };
 
     use super::*;

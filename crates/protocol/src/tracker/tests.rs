@@ -98,9 +98,9 @@ fn a_holding_names_its_guard_and_an_old_one_has_none() {
     assert_eq!(decode::<Holding>(&bytes, MAX_MESSAGE).unwrap(), holding);
     // Before guards had names there was a flag in this place.
     let public = Holding { guard: None, ..holding };
+    assert_eq!(decode::<Holding>(&encode(&public), MAX_MESSAGE).unwrap(), public);
     for flag in [0xf4, 0xf5, 0xf6] {
-        let mut old = encode(&public);
-        *old.last_mut().unwrap() = flag;
+        let old = [&[0x83][..], &encode(&id()), &[7, flag]].concat();
         assert_eq!(decode::<Holding>(&old, MAX_MESSAGE).unwrap(), public);
     }
     let short = [&[0x83][..], &encode(&id()), &[7, 0x41, 0]].concat();
