@@ -12,7 +12,7 @@ use std::{
 
 use nearcast_network::{AskError, Network};
 use nearcast_protocol::{
-    Multiaddr, ResourceId, Role,
+    Guard, Multiaddr, ResourceId, Role,
     tracker::{
         Answer, Claim, Holding, Lease, MAX_CLAIMS, MAX_HOLDINGS, Medium, Reach, Received, Registration,
         Renewal, Request,
@@ -36,15 +36,19 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 #[derive(Default)]
 struct Offers {
     held: BTreeMap<ResourceId, Offer>,
+    /// Whose token finders of a resource must show, for those that are protected.
+    guards: BTreeMap<ResourceId, Guard>,
     claims: BTreeMap<Multiaddr, Vec<Claim>>,
     /// What was received in all of the resources that a tracker knows.
     received: BTreeMap<Multiaddr, Received>,
 }
 
+/// A resource and whose token a finder must show.
+type Offered = (ResourceId, Option<Guard>);
+
 #[derive(Clone, Default)]
 struct Offer {
     permille: u16,
-    protected: bool,
     trackers: Vec<Multiaddr>,
 }
 
@@ -110,9 +114,28 @@ impl Tracking {
         }
     }
 
+    /// From now on the resource is offered to bearers of this guard's tokens only, or to all. To be said before
+    /// [`Tracking::hold`], so that nothing protected is ever offered to all.
+    pub fn guard(&self, resource: ResourceId, guard: Option<Guard>) {
+        let fresh = self.inner.with(|offers| {
+            let known = match guard {
+                Some(guard) => offers.guards.insert(resource, guard),
+                None => offers.guards.remove(&resource),
+            };
+            known != guard && offers.held.contains_key(&resource)
+        });
+        if fresh {
+            self.inner.touch();
+        }
+    }
+
     /// The resource can't be had from here any more.
     pub fn drop_holding(&self, resource: &ResourceId) {
-        if self.inner.with(|offers| offers.held.remove(resource)).is_some() {
+        let held = self.inner.with(|offers| {
+            offers.guards.remove(resource);
+            offers.held.remove(resource)
+        });
+        if held.is_some() {
             self.inner.touch();
         }
     }
@@ -199,13 +222,14 @@ impl Inner {
         self.generation.send_modify(|generation| *generation += 1);
     }
 
-    fn offered_to(&self, tracker: &Multiaddr) -> BTreeMap<ResourceId, Offer> {
+    fn offered_to(&self, tracker: &Multiaddr) -> BTreeMap<Offered, u16> {
         if !self.sharing.load(Ordering::Relaxed) {
             return BTreeMap::new();
         }
         self.with(|offers| {
             let to_it = offers.held.iter().filter(|(_, offer)| offer.trackers.contains(tracker));
-            to_it.filter(|(_, offer)| offer.permille > 0).map(|(id, offer)| (*id, offer.clone())).collect()
+            let some = to_it.filter(|(_, offer)| offer.permille > 0);
+            some.map(|(id, offer)| ((*id, offers.guards.get(id).copied()), offer.permille)).collect()
         })
     }
 }
@@ -214,7 +238,7 @@ impl Inner {
 struct Follow {
     inner: Arc<Inner>,
     tracker: Multiaddr,
-    registered: HashMap<ResourceId, u16>,
+    registered: HashMap<Offered, u16>,
     reported: Received,
     claimed: Vec<Claim>,
     leased: bool,
@@ -308,10 +332,10 @@ impl Follow {
         Ok(half)
     }
 
-    async fn register(&mut self, offered: &BTreeMap<ResourceId, Offer>) -> Result<Lease, TellError> {
+    async fn register(&mut self, offered: &BTreeMap<Offered, u16>) -> Result<Lease, TellError> {
         let network = &self.inner.network;
         let first = offered.iter().take(MAX_HOLDINGS);
-        let holdings: Vec<_> = first.map(|(id, offer)| offer.holding(*id)).collect();
+        let holdings: Vec<_> = first.map(|(offered, permille)| holding(*offered, *permille)).collect();
         let registration = Registration {
             version: self.inner.version.clone(),
             role: self.inner.role,
@@ -326,7 +350,8 @@ impl Follow {
         match self.ask(&Request::Register(registration)).await? {
             Answer::Leased(lease) => {
                 self.leased = true;
-                self.registered = holdings.iter().map(|held| (held.resource, held.permille)).collect();
+                self.registered =
+                    holdings.iter().map(|held| ((held.resource, held.guard), held.permille)).collect();
                 Ok(lease)
             }
             other => Err(TellError::unexpected(&other)),
@@ -334,11 +359,14 @@ impl Follow {
     }
 
     /// What has changed since the tracker was last told, and whether more has than fits one message.
-    fn renewal(&self, offered: &BTreeMap<ResourceId, Offer>) -> (Renewal, bool) {
-        let news = offered.iter().filter(|(id, offer)| self.registered.get(id) != Some(&offer.permille));
-        let mut held: Vec<_> = news.map(|(id, offer)| offer.holding(*id)).collect();
-        let gone = self.registered.keys().filter(|id| !offered.contains_key(id));
-        let mut dropped: Vec<_> = gone.copied().collect();
+    fn renewal(&self, offered: &BTreeMap<Offered, u16>) -> (Renewal, bool) {
+        let news = offered.iter().filter(|(it, permille)| self.registered.get(it) != Some(permille));
+        let mut held: Vec<_> = news.map(|(it, permille)| holding(*it, *permille)).collect();
+        let gone = || self.registered.keys().filter(|it| !offered.contains_key(it)).copied();
+        // What is held under a guard is known by both names, so that it is dropped as nothing held.
+        held.extend(gone().filter(|(_, guard)| guard.is_some()).map(|it| holding(it, 0)));
+        let mut dropped: Vec<_> =
+            gone().filter(|(_, guard)| guard.is_none()).map(|(resource, _)| resource).collect();
         let more = held.len() > MAX_HOLDINGS || dropped.len() > MAX_HOLDINGS;
         held.truncate(MAX_HOLDINGS);
         dropped.truncate(MAX_HOLDINGS);
@@ -348,9 +376,14 @@ impl Follow {
     }
 
     fn apply(&mut self, told: &Renewal) {
-        self.registered.extend(told.held.iter().map(|held| (held.resource, held.permille)));
+        for held in &told.held {
+            match held.permille {
+                0 => self.registered.remove(&(held.resource, held.guard)),
+                permille => self.registered.insert((held.resource, held.guard), permille),
+            };
+        }
         told.dropped.iter().for_each(|id| {
-            self.registered.remove(id);
+            self.registered.remove(&(*id, None));
         });
         self.reported = self.reported.plus(told.received);
     }
@@ -382,10 +415,8 @@ impl Follow {
     }
 }
 
-impl Offer {
-    fn holding(&self, resource: ResourceId) -> Holding {
-        Holding { resource, permille: self.permille, protected: self.protected }
-    }
+fn holding((resource, guard): Offered, permille: u16) -> Holding {
+    Holding { resource, permille, guard }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -30,7 +30,7 @@ use self::{
 };
 use crate::{
     dialling::Contacts,
-    finding::Finding,
+    finding::{Finding, NotFound},
     meter::Meter,
     progress::Stopped,
     session::{Order, Report, Session},
@@ -92,7 +92,8 @@ pub(crate) struct Drive {
     shown: Instant,
     paused: bool,
     stopped: Option<Stopped>,
-    last_failure: Option<String>,
+    /// What happened with the last peer that was dialled, and the code if it wants a better token.
+    last_failure: Option<(String, Option<Reason>)>,
     trace: Option<Trace>,
 }
 
@@ -112,7 +113,7 @@ struct Connected {
 
 /// What a job of the drive has brought.
 enum Done {
-    Found(usize, Result<PeerList, String>),
+    Found(usize, Result<PeerList, NotFound>),
     Dialled(PeerId, Result<Box<Greeted>, DialFailure>),
     Accepted(Peer, RequestId, Result<Blocks, AcceptError>),
     Session,
@@ -247,6 +248,11 @@ impl Drive {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Fetch(fetch, trackers) => self.fetch(fetch, &trackers),
+            Command::FreshToken => {
+                let now = Instant::now();
+                self.finding.ask_deniers(now);
+                self.contacts.pardon(now);
+            }
             Command::Pause(_) if self.stopped.is_some() => {}
             Command::Pause(on) => {
                 self.paused = on;
@@ -319,8 +325,9 @@ impl Drive {
         let alone = self.peers.is_empty();
         for (index, tracker) in self.finding.due(now, alone) {
             let network = Arc::clone(&self.parts.network);
-            let link = &self.parts.shared.link;
-            let request = crate::finding::request(link, alone && self.contacts.count() > 0);
+            let shared = &self.parts.shared;
+            let stalled = alone && self.contacts.count() > 0;
+            let request = crate::finding::request(shared.link.id, shared.access.shown(), stalled);
             self.jobs.spawn(async move {
                 Done::Found(index, crate::finding::find(&network, &tracker, &request).await)
             });
@@ -341,10 +348,10 @@ impl Drive {
             Report::Answered { request, result } => self.answered(peer, request, result),
             Report::Refused { request, refuse } => {
                 let failure = match refuse.reason {
-                    Reason::NotHeld | Reason::Invalid | Reason::NotAllowed => Failure::NotHeld,
                     Reason::Busy | Reason::EnoughHolders | Reason::Paused => {
                         Failure::Refused { retry_after: retry_after(&refuse) }
                     }
+                    _ => Failure::NotHeld,
                 };
                 self.handle(Event::Failed { peer, request, verified: Blocks::new(), failure });
             }
@@ -519,11 +526,11 @@ impl Drive {
                 self.contacts.learn(&list.peers);
                 self.regroup();
             }
-            Done::Found(index, Err(reason)) => self.finding.failed(index, reason, now),
+            Done::Found(index, Err(why)) => self.finding.failed(index, why, now),
             Done::Dialled(peer, Ok(greeted)) => self.dialled(peer, *greeted),
             Done::Dialled(peer, Err(failure)) => {
                 if self.contacts.handle(peer).is_none() {
-                    self.last_failure = Some(failure.reason);
+                    self.last_failure = Some((failure.reason, failure.denied));
                     self.contacts.rest(peer, failure.retry_after, now);
                 }
             }
