@@ -219,12 +219,12 @@ impl Library {
         Ok(())
     }
 
-    /// The links of what lies in a folder of a library, and where the data is; for looking on while another process
-    /// has the library open.
+    /// What lies in a folder of a library: the links, where the data is and who guards it; for looking on while
+    /// another process has the library open.
     ///
     /// # Errors
     /// When the folder can't be read.
-    pub fn look(folder: &Path) -> io::Result<Vec<(Link, PathBuf)>> {
+    pub fn look(folder: &Path) -> io::Result<Vec<(Link, PathBuf, Option<Guard>)>> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
@@ -234,7 +234,7 @@ impl Library {
                 Data::Fetched { file } => path.join("content").join(names::safe(file)),
                 Data::Imported { path, .. } => path.clone(),
             };
-            found.push((meta.link, data));
+            found.push((meta.link, data, meta.guard));
         }
         Ok(found)
     }
@@ -364,13 +364,12 @@ impl Library {
 ///
 /// What is held under a guard stays under it, whatever a link says: else a stranger's link could have it given to
 /// strangers. A link of the guard's brings a fresh token. What is incomplete and public becomes protected with the
-/// first protected link, since the rest will come under its guard.
+/// first protected link, since the rest will come under its guard. What is complete needs nobody's leave.
 fn admit(slot: &mut OpenSlot, link: &Link, complete: bool) -> Result<(), LibraryError> {
     let (Some(guard), Some(meta)) = (guard_of(link), slot.meta()) else { return Ok(()) };
     match meta.guard {
-        Some(known) if known != guard && !complete => return Err(LibraryError::OtherGuard),
-        Some(known) if known != guard => return Ok(()),
-        None if complete => return Ok(()),
+        _ if complete => return Ok(()),
+        Some(known) if known != guard => return Err(LibraryError::OtherGuard),
         _ if meta.link.token == link.token && meta.guard == Some(guard) => return Ok(()),
         _ => {}
     }

@@ -205,6 +205,11 @@ impl Controller {
         guard
     }
 
+    /// Links that keys signed, which this guard certified before `floor` (seconds since 1970), count no more here.
+    pub fn revoke(&self, guard: Guard, floor: u64) {
+        self.inner.judge.lock().unwrap_or_else(PoisonError::into_inner).raise(guard, floor);
+    }
+
     /// Under whose protection a resource is, if it is held here and protected.
     pub fn protected_by(&self, id: &ResourceId) -> Option<Guard> {
         match self.transfer(id) {
