@@ -7,5 +7,6 @@ mod opened;
 mod players;
 mod rule;
 mod swarm;
+mod tokens;
 mod traced;
 mod wire;
