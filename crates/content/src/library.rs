@@ -173,7 +173,7 @@ impl Library {
     /// [`LibraryError::WrongSize`] if the true size is known and isn't the link's.
     pub fn task(&self, link: &Link) -> Result<Arc<dyn Store>, LibraryError> {
         if !is_sound(link) {
-            return Err(LibraryError::Link(link.to_string()));
+            return Err(LibraryError::Link(shown(link)));
         }
         let slot = self.slot_or_new(link.id);
         let mut slot = slot.open();
@@ -277,7 +277,7 @@ impl Library {
         let mut meta = slot.meta().ok_or(LibraryError::NotHere(id))?.clone();
         change(&mut meta.link);
         if !is_sound(&meta.link) {
-            return Err(LibraryError::Link(meta.link.to_string()));
+            return Err(LibraryError::Link(shown(&meta.link)));
         }
         slot.set_meta(meta)?;
         Ok(())
@@ -358,6 +358,11 @@ impl Library {
         let new = || Arc::new(Slot::new(id, folder(), None, Arc::clone(&self.lock)));
         Arc::clone(self.slots().entry(id).or_insert_with(new))
     }
+}
+
+/// A link for an error's sentence: its token is a secret.
+fn shown(link: &Link) -> String {
+    Link { token: None, ..link.clone() }.to_string()
 }
 
 /// Takes in what another link to a resource says of its protection.
