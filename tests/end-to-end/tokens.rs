@@ -347,12 +347,11 @@ fn what_came_with_a_token_is_passed_on_to_bearers_alone() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_feigns_to_hold_a_film_is_given_nothing_of_it() -> Result<()> {
-    let scene = Scene::start(144, &[])?;
+/// A node of this test registers as a holder under the guard's name; a viewer dials it, is shown a token or none, and is
+/// asked for what it gets. Whether it gives, or its code.
+async fn dialled_by_a_viewer(scene: &Scene, number: u8, with_token: bool) -> Result<Option<Reason>> {
     let link = scene.link("1h")?;
-    // It registers as a holder under the guard's name, and answers who dials it without a token.
-    let spy = Asker::start(&scene.viewer(3), &scene.tracker).await?;
+    let spy = Asker::start(&scene.viewer(number), &scene.tracker).await?;
     let guard = LinkToken::read(link.token.as_ref().context("no token")?)?.guard();
     let registration = Registration {
         version: "spy/1".into(),
@@ -368,18 +367,23 @@ async fn whoever_feigns_to_hold_a_film_is_given_nothing_of_it() -> Result<()> {
     let answer = spy.network.ask(&spy.tracker, &Request::Register(registration), ASK).await?;
     assert!(matches!(answer, Answer::Leased(_)), "{answer:?}");
     let mut incoming = spy.network.incoming_pieces().context("nothing comes in")?;
-    let _viewer =
-        Program::start("nearcast", &[scene.arguments(2, &link.to_string()), vec!["--seed".into()]].concat())?;
+    let arguments = [scene.arguments(number + 1, &link.to_string()), vec!["--seed".into()]].concat();
+    let _viewer = Program::start("nearcast", &arguments)?;
+    let token = with_token.then(|| spy.bound(&link)).transpose()?;
     let spying = async {
         let mut stream = incoming.recv().await.context("nobody comes")?;
         let (resource, size) = (link.id, link.size);
         let (role, group) = (Role::Terminal, Group::UNKNOWN);
-        let hello = Hello { version: VERSION, resource, size, token: None, role, group };
+        let hello = Hello { version: VERSION, resource, size, token, role, group };
         stream.send.send(Frame::Hello(hello)).await?;
         // The viewer says what it has as it comes, and some of it is asked for at once.
         let mut asked = 0;
         while let Some(frame) = stream.receive.next().await? {
             match frame {
+                Frame::Hello(hello) => {
+                    let shown = hello.token.context("the viewer shows no token")?;
+                    assert_ne!(Some(&shown), link.token.as_ref(), "the link's own token has travelled");
+                }
                 Frame::Have(blocks) => {
                     let Some(run) = blocks.runs().next() else { continue };
                     asked += 1;
@@ -387,15 +391,23 @@ async fn whoever_feigns_to_hold_a_film_is_given_nothing_of_it() -> Result<()> {
                     let wanted = PieceRequest { id: asked, first, count: 1, class, deadline_ms: 0 };
                     stream.send.send(Frame::Request(wanted)).await?;
                 }
-                Frame::Data(_) => bail!("the spy was given something"),
-                Frame::Refuse(refuse) if refuse.id.is_some() => return Ok(refuse.reason),
+                Frame::Data(_) => return Ok(None),
+                Frame::Refuse(refuse) if refuse.id.is_some() => return Ok(Some(refuse.reason)),
                 _ => {}
             }
         }
         bail!("the stream was closed before anything was asked for")
     };
-    assert_eq!(tokio::time::timeout(PATIENCE, spying).await??, Reason::NotAllowed);
+    let spied = tokio::time::timeout(PATIENCE, spying).await?;
     spy.network.stop().await;
+    spied
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_feigns_to_hold_a_film_is_given_nothing_of_it() -> Result<()> {
+    let scene = Scene::start(144, &[])?;
+    assert_eq!(dialled_by_a_viewer(&scene, 3, false).await?, Some(Reason::NotAllowed));
+    assert_eq!(dialled_by_a_viewer(&scene, 5, true).await?, None, "who shows a token is given it");
     Ok(())
 }
 

@@ -326,7 +326,7 @@ impl Controller {
         known.access().set(guard, link);
         self.inner.tracking.guard(link.id, guard);
         if before != (guard, known.access().shown()) {
-            known.tell(Command::FreshToken).await;
+            known.tell(Command::FreshToken(before.0 != guard)).await;
         }
         Ok(())
     }

@@ -19,8 +19,8 @@ pub(crate) enum Command {
     Incoming(Box<PieceStream>, Hello),
     /// Fetch it, if it was only served so far, and ask these trackers too.
     Fetch(nearcast_schedule::Fetch, Vec<nearcast_protocol::Multiaddr>),
-    /// Its token is another than before.
-    FreshToken,
+    /// Its token is another than before, and so is its guard if this is so.
+    FreshToken(bool),
     /// Hold fetching, or go on.
     Pause(bool),
 }

@@ -245,6 +245,7 @@ impl Keys {
         let write = || -> io::Result<()> {
             let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
             file.write_all(&serde_json::to_vec_pretty(stored)?)?;
+            self.give(file.as_file())?;
             file.as_file().sync_all()?;
             file.persist(&path).map_err(|error| error.error)?;
             #[cfg(unix)]
@@ -259,10 +260,26 @@ impl Keys {
         let lock = || {
             fs::create_dir_all(&self.folder)?;
             let file = File::options().write(true).create(true).truncate(false).open(&path)?;
+            self.give(&file)?;
             file.lock()?;
             Ok(file)
         };
         lock().map_err(|source| KeyError::File { path: path.clone(), source })
+    }
+
+    /// Gives a new file to the owner of the folder: an administrator signs links beside a service that runs as
+    /// somebody else.
+    fn give(&self, file: &File) -> io::Result<()> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::{MetadataExt as _, fchown};
+            let (owner, own) = (fs::metadata(&self.folder)?, file.metadata()?);
+            if (owner.uid(), owner.gid()) != (own.uid(), own.gid()) {
+                // Who may not is no administrator, and needn't.
+                fchown(file, Some(owner.uid()), Some(owner.gid())).ok();
+            }
+        }
+        Ok(())
     }
 
     fn broken(&self, reason: &str) -> KeyError {

@@ -94,6 +94,8 @@ pub(crate) struct Drive {
     stopped: Option<Stopped>,
     /// What happened with the last peer that was dialled, and the code if it wants a better token.
     last_failure: Option<(String, Option<Reason>)>,
+    /// Who wants a better token.
+    denied: BTreeSet<PeerId>,
     trace: Option<Trace>,
 }
 
@@ -151,6 +153,7 @@ impl Drive {
             paused: false,
             stopped: None,
             last_failure: None,
+            denied: BTreeSet::new(),
             trace: None,
         }
     }
@@ -248,8 +251,14 @@ impl Drive {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Fetch(fetch, trackers) => self.fetch(fetch, &trackers),
-            Command::FreshToken => {
+            Command::FreshToken(other_guard) => {
                 let now = Instant::now();
+                if other_guard {
+                    // Who came in before was never asked for this guard's token.
+                    let all: Vec<_> = self.peers.keys().copied().collect();
+                    all.into_iter().for_each(|peer| self.leave(peer, None));
+                }
+                self.denied.clear();
                 self.finding.ask_deniers(now);
                 self.contacts.pardon(now);
             }
@@ -530,6 +539,9 @@ impl Drive {
             Done::Dialled(peer, Ok(greeted)) => self.dialled(peer, *greeted),
             Done::Dialled(peer, Err(failure)) => {
                 if self.contacts.handle(peer).is_none() {
+                    if failure.denied.is_some() {
+                        self.denied.insert(peer);
+                    }
                     self.last_failure = Some((failure.reason, failure.denied));
                     self.contacts.rest(peer, failure.retry_after, now);
                 }

@@ -24,9 +24,10 @@ impl Drive {
             Some(FoundNobody::Listed(0)) => Some(Trouble::NobodyHolds),
             Some(FoundNobody::Listed(listed)) => {
                 let (reason, denied) = self.last_failure.clone()?;
+                let others = || self.contacts.hopeful(|peer| self.denied.contains(peer));
                 Some(match denied {
-                    Some(why) => Trouble::Denied { why, reason },
-                    None => Trouble::NobodyReached { listed, reason },
+                    Some(why) if !others() => Trouble::Denied { why, reason },
+                    _ => Trouble::NobodyReached { listed, reason },
                 })
             }
             _ => None,
