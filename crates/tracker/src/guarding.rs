@@ -11,7 +11,7 @@ use std::{
 };
 
 use nearcast_protocol::{
-    PeerId, ResourceId, TokenError,
+    Guard, PeerId, ResourceId, TokenError,
     token::{Verifier, is_protected_swarm},
     tracker::{Answer, Find, Holding, PeerList},
 };
@@ -52,16 +52,40 @@ impl Guarding {
         Cow::Owned(named.collect())
     }
 
+    /// Under which id the swarm keeps what is asked for without a token: what the public holds, or what the asker
+    /// itself guards, as its connection proves. `held` says whether anybody holds what is kept under an id.
+    ///
+    /// # Errors
+    /// The answer, if the id is none of a file's.
+    pub fn named(
+        &mut self,
+        resource: &ResourceId,
+        peer: &PeerId,
+        held: impl Fn(&ResourceId) -> bool,
+    ) -> Result<ResourceId, Answer> {
+        if is_protected_swarm(resource) {
+            return Err(self.deny(TokenError::Missing));
+        }
+        // Most films are public, and for those this is all it costs.
+        if !self.knows(resource) {
+            return Ok(*resource);
+        }
+        let own = Guard::of(peer).map(|guard| guard.swarm_of(resource));
+        Ok(own.filter(held).unwrap_or(*resource))
+    }
+
     /// Under which id the swarm keeps what is asked for. With a token, only what it is good for is looked at.
     ///
     /// # Errors
     /// The answer, if the token isn't good.
-    pub fn find(&mut self, find: &Find, peer: &PeerId) -> Result<ResourceId, Answer> {
-        if is_protected_swarm(&find.resource) {
-            return Err(self.deny(TokenError::Missing));
-        }
-        if find.token.is_none() {
-            return Ok(find.resource);
+    pub fn find(
+        &mut self,
+        find: &Find,
+        peer: &PeerId,
+        held: impl Fn(&ResourceId) -> bool,
+    ) -> Result<ResourceId, Answer> {
+        if find.token.is_none() || is_protected_swarm(&find.resource) {
+            return self.named(&find.resource, peer, held);
         }
         match self.verifier.check(find.token.as_ref(), None, &find.resource, peer, now()) {
             Ok(guard) => Ok(guard.swarm_of(&find.resource)),
@@ -72,8 +96,7 @@ impl Guarding {
     /// The answer to who asked without a token: a film that nobody holds in public may be a protected one.
     pub fn found(&mut self, find: &Find, list: PeerList) -> Answer {
         let nobody = list.peers.is_empty() && list.counts.in_group == 0 && list.counts.outside == 0;
-        let known = || self.known.iter().any(|known| known.contains(&find.resource));
-        if nobody && find.token.is_none() && known() {
+        if nobody && find.token.is_none() && self.knows(&find.resource) {
             return self.deny(TokenError::Missing);
         }
         Answer::Found(list)
@@ -83,6 +106,10 @@ impl Guarding {
     pub fn deny(&mut self, error: TokenError) -> Answer {
         self.denied += 1;
         Answer::Denied { why: error.reason(), reason: error.to_string() }
+    }
+
+    fn knows(&self, resource: &ResourceId) -> bool {
+        self.known.iter().any(|known| known.contains(resource))
     }
 
     fn note(&mut self, resource: ResourceId) {
@@ -103,7 +130,7 @@ fn now() -> u64 {
 mod tests {
     use nearcast_network::Keypair;
     use nearcast_protocol::{
-        Guard, Role, Token,
+        Role, Token,
         pieces::Reason,
         token::{SigningKey, Term},
         tracker::{Counts, Medium, Reach, Registration, Renewal, Request},
@@ -189,13 +216,31 @@ mod tests {
     }
 
     #[test]
+    fn the_guard_itself_needs_no_token() {
+        let (server, holder, viewer) = (server(), Node::new(), Node::new());
+        let publisher = Node(identity().public().to_peer_id());
+        holder.register(&server, Some(guard()));
+        publisher.register(&server, Some(guard()));
+        assert_eq!(publisher.find(&server, None), Ok(1));
+        let counted = |node: &Node| match node.ask(&server, Request::Count(FILM)) {
+            Answer::Counted(counts) => counts.in_group,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((counted(&publisher), counted(&viewer)), (1, 0));
+        // Another publisher of the same film in public sees what the public sees.
+        let other = Node::new();
+        other.register(&server, None);
+        assert_eq!((other.find(&server, None), counted(&viewer)), (Err(Reason::NotAllowed), 1));
+    }
+
+    #[test]
     fn nobody_reaches_the_swarm_by_its_own_name() {
         let (server, holder, viewer) = (server(), Node::new(), Node::new());
         holder.register(&server, Some(guard()));
         let swarm = guard().swarm_of(&FILM);
         let find = Find { resource: swarm, token: None, stalled: false };
         assert!(matches!(viewer.ask(&server, Request::Find(find)), Answer::Denied { .. }));
-        assert_eq!(viewer.ask(&server, Request::Count(swarm)), Answer::Counted(Counts::default()));
+        assert!(matches!(viewer.ask(&server, Request::Count(swarm)), Answer::Denied { .. }));
         // Nor is anybody listed in it or taken out of it by that name.
         let held = vec![Holding { resource: swarm, permille: 1000, guard: None }];
         viewer.register(&server, None);

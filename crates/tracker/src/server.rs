@@ -11,8 +11,7 @@ use std::{
 use nearcast_network::TrackerCall;
 use nearcast_protocol::{
     Group, PeerId, TokenError,
-    token::is_protected_swarm,
-    tracker::{Answer, Counts, Received, Registration, Renewal, Request},
+    tracker::{Answer, Received, Registration, Renewal, Request},
 };
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{
@@ -138,15 +137,16 @@ impl Server {
                 swarm.withdraw(now, &peer);
                 Answer::Withdrawn
             }
-            Request::Find(find) => match guarding.find(find, &peer) {
+            Request::Find(find) => match guarding.find(find, &peer, |id| swarm.is_held(id)) {
                 Ok(resource) => guarding.found(find, swarm.find(now, &caller, &resource, dice)),
                 Err(denied) => denied,
             },
-            // By the name of a protected swarm there is nothing to count.
-            Request::Count(resource) if is_protected_swarm(resource) => Answer::Counted(Counts::default()),
-            Request::Count(resource) => Answer::Counted(swarm.count(now, &caller, resource)),
+            Request::Count(resource) => match guarding.named(resource, &peer, |id| swarm.is_held(id)) {
+                Ok(resource) => Answer::Counted(swarm.count(now, &caller, &resource)),
+                Err(denied) => denied,
+            },
             Request::CountProtected(find) if find.token.is_none() => guarding.deny(TokenError::Missing),
-            Request::CountProtected(find) => match guarding.find(find, &peer) {
+            Request::CountProtected(find) => match guarding.find(find, &peer, |id| swarm.is_held(id)) {
                 Ok(resource) => Answer::Counted(swarm.count(now, &caller, &resource)),
                 Err(denied) => denied,
             },

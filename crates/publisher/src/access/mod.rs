@@ -91,15 +91,6 @@ impl Access {
         self.inner.controller.protected_by(id).is_some()
     }
 
-    /// What to ask a tracker for how many hold a film (R7 b): a protected one's holders are counted with a token.
-    pub fn count(&self, id: &ResourceId) -> Request {
-        if !self.protects(id) {
-            return Request::Count(*id);
-        }
-        let token = self.inner.keys.bound_token(*id, self.inner.controller.network().peer_id());
-        Request::CountProtected(Find { resource: *id, token: token.ok(), stalled: false })
-    }
-
     /// Whether a password opens protected films.
     pub fn takes_passwords(&self) -> bool {
         self.inner.passwords.is_some()
