@@ -255,6 +255,10 @@ async fn a_rotated_key_is_good_to_its_end_and_a_revoked_one_for_nobody() -> Resu
     let mut scene = Scene::start(141, &[])?;
     let first = scene.link("1h")?;
     let _holder = scene.holder(2, &first.to_string())?;
+    let nowhere = scene.folder.path().to_string_lossy().into_owned();
+    let lost = run("nearcast-publisher", &["rotate-keys", "--state", &nowhere])?;
+    let said = String::from_utf8_lossy(&lost.stderr).into_owned();
+    assert!(!lost.status.success() && said.contains("no publisher keeps its state in"), "{said}");
     let (ok, said) = scene.beside(&["rotate-keys"])?;
     assert!(ok && said.contains("links of the 1 before it stay good"), "{said}");
     let second = scene.link("1h")?;

@@ -298,7 +298,12 @@ impl Controller {
                     Keep::Disk => known,
                     Keep::Memory => known.or(token.map(|token| token.guard())),
                 };
-                self.use_store(link.clone(), guard, store)?
+                let mut link = link.clone();
+                if link.token.is_none() {
+                    // The one that it was begun with is good for the rest.
+                    link.token = entry.and_then(|entry| entry.link.token);
+                }
+                self.use_store(link, guard, store)?
             }
         };
         transfer.tell(Command::Fetch(fetch, self.trackers_of(link))).await;

@@ -40,6 +40,10 @@ pub fn rotate(options: &Options, asked: &RotateKeys) -> anyhow::Result<()> {
 }
 
 fn keys(state: &Path) -> anyhow::Result<Keys> {
+    // One that was made here would be nobody's.
+    if !state.join("identity").is_file() {
+        bail!("no publisher keeps its state in {}; name another folder with --state", state.display());
+    }
     Ok(Keys::new(state, identity_on_disk(&state.join("identity"))?)?)
 }
 
