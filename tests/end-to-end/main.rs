@@ -7,6 +7,7 @@ mod opened;
 mod players;
 mod rule;
 mod swarm;
+mod tokens;
 mod traced;
 mod trackers;
 mod wire;

@@ -28,7 +28,7 @@ async fn register(node: &Network, tracker: &Multiaddr, resource: ResourceId) -> 
         reach: Reach::Unknown,
         medium: Medium::Unknown,
         local: Vec::new(),
-        holdings: vec![Holding { resource, permille: 1000, protected: false }],
+        holdings: vec![Holding { resource, permille: 1000, guard: None }],
         spare_upload: 0,
     };
     match node.ask(tracker, &Request::Register(registration), PATIENCE).await? {

@@ -12,7 +12,7 @@ use proptest::{
 use url::Url;
 
 use crate::{
-    Blocks, Group, Link, PeerAddress, PeerId, ResourceId, Role, Token,
+    Blocks, Group, Guard, Link, PeerAddress, PeerId, ResourceId, Role, Token,
     link::{MAX_SIZE, is_file_name},
     pieces::{Class, Data, Frame, Hello, Importing, PieceRequest, Reason, Refuse},
     renewal::{Key, Ticket},
@@ -97,10 +97,11 @@ fn groups() -> impl Strategy<Value = Group> {
 }
 
 fn holdings() -> impl Strategy<Value = Holding> {
-    (ids(), any::<(u16, bool)>()).prop_map(|(resource, (permille, protected))| Holding {
+    let guards = option::of(any::<[u8; 32]>().prop_map(Guard::from_bytes));
+    (ids(), any::<u16>(), guards).prop_map(|(resource, permille, guard)| Holding {
         resource,
         permille,
-        protected,
+        guard,
     })
 }
 
@@ -130,18 +131,21 @@ fn renewals() -> impl Strategy<Value = Renewal> {
 }
 
 pub fn requests() -> impl Strategy<Value = Request> {
-    let find = (ids(), option::of(tokens()), any::<bool>()).prop_map(|(resource, token, stalled)| Find {
-        resource,
-        token,
-        stalled,
-    });
+    let find = || {
+        (ids(), option::of(tokens()), any::<bool>()).prop_map(|(resource, token, stalled)| Find {
+            resource,
+            token,
+            stalled,
+        })
+    };
     let claim = ("\\PC{0,80}", "\\PC{0,80}").prop_map(|(url, link)| Claim { url, link });
     prop_oneof![
         registrations().prop_map(Request::Register),
         renewals().prop_map(Request::Renew),
         Just(Request::Withdraw),
-        find.prop_map(Request::Find),
+        find().prop_map(Request::Find),
         ids().prop_map(Request::Count),
+        find().prop_map(Request::CountProtected),
         "\\PC{0,80}".prop_map(|url| Request::Resolve { url }),
         vec(claim, 0..9).prop_map(Request::Claim),
     ]
@@ -196,6 +200,7 @@ pub fn answers() -> impl Strategy<Value = Answer> {
         vec("\\PC{0,80}".prop_map(Text), 0..9).prop_map(Answer::Resolved),
         ("\\PC{0,80}", any::<u32>())
             .prop_map(|(reason, retry_after_ms)| Answer::Refused { reason, retry_after_ms }),
+        ("\\PC{0,80}", reasons()).prop_map(|(reason, why)| Answer::Denied { why, reason }),
     ]
 }
 
@@ -237,6 +242,20 @@ pub fn frames() -> impl Strategy<Value = Frame> {
 }
 
 fn reasons() -> impl Strategy<Value = Reason> {
-    use Reason::{Busy, EnoughHolders, Invalid, NotAllowed, NotHeld, Paused};
-    select(&[NotHeld, Busy, EnoughHolders, NotAllowed, Invalid, Paused][..])
+    use Reason::{
+        Busy, EnoughHolders, Invalid, KeyRetired, NotAllowed, NotHeld, Paused, TokenEarly, TokenExpired,
+        TokenOfOther, TokenOfTerminal, TokenWrong, UnknownGuard,
+    };
+    let of_streams = [NotHeld, Busy, EnoughHolders, Invalid, Paused];
+    let of_tokens = [
+        NotAllowed,
+        TokenWrong,
+        TokenExpired,
+        TokenEarly,
+        TokenOfOther,
+        TokenOfTerminal,
+        KeyRetired,
+        UnknownGuard,
+    ];
+    select([&of_streams[..], &of_tokens].concat())
 }

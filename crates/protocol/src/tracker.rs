@@ -6,7 +6,10 @@
 use minicbor::{Decode, Encode};
 use multiaddr::Multiaddr;
 
-use crate::{Group, PeerAddress, PeerId, ResourceId, Role, Token, renewal::Ticket, wire};
+use crate::{
+    Group, Guard, PeerAddress, PeerId, ResourceId, Role, Token, pieces::Reason, renewal::Ticket,
+    token::guard_on_wire, wire,
+};
 
 /// The libp2p name of the protocol.
 pub const PROTOCOL: &str = "/nearcast/tracker/1";
@@ -55,6 +58,9 @@ pub enum Request {
         #[cbor(decode_with = "wire::list::decode::<MAX_CLAIMS, _, _>")]
         Vec<Claim>,
     ),
+    /// How many hold this protected resource (R7 b)? The token is needed as in [`Request::Find`].
+    #[n(16)]
+    CountProtected(#[n(0)] Find),
 }
 
 /// What the tracker answers.
@@ -97,6 +103,17 @@ pub enum Answer {
     /// The URLs are noted.
     #[n(7)]
     Claimed,
+    /// The resource is protected, and the token is missing or isn't good for it.
+    #[n(16)]
+    Denied {
+        /// What is wrong with it, as a code.
+        #[n(0)]
+        why: Reason,
+        /// The same in a sentence for a person.
+        #[n(1)]
+        #[cbor(with = "wire::text")]
+        reason: String,
+    },
 }
 
 /// A text of at most [`wire::MAX_TEXT`] bytes in a list.
@@ -204,9 +221,10 @@ pub struct Holding {
     /// How much of it is held, in thousandths; 1000 only if it is complete.
     #[n(1)]
     pub permille: u16,
-    /// What a finder must show, if the resource is protected.
+    /// Whose token a finder must show, if the resource is protected.
     #[n(2)]
-    pub protected: bool,
+    #[cbor(with = "guard_on_wire")]
+    pub guard: Option<Guard>,
 }
 
 impl Holding {
@@ -317,7 +335,7 @@ pub struct Find {
     /// The resource.
     #[n(0)]
     pub resource: ResourceId,
-    /// What a protected resource asks for.
+    /// What a protected resource asks for, bound to the asker's peer id ([`crate::token`]).
     #[n(1)]
     pub token: Option<Token>,
     /// The last list didn't suffice: nothing is moving.

@@ -197,6 +197,8 @@ impl Catalogue {
         let claims: Vec<_> = self
             .titles()
             .iter()
+            // A protected one is asked for at its own address.
+            .filter(|title| self.controller.protected_by(&title.link.id).is_none())
             .filter_map(|title| {
                 let url = self.address_of(&title.link.id)?.into();
                 Some(Claim { url, link: title.link.to_string() })

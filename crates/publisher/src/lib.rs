@@ -3,13 +3,15 @@
 //! The source document gives a publisher two parts, upload and upload control. Both are the transfer
 //! controller's, with the role of a publisher; what is here is around it: [`folder`] finds the films,
 //! [`catalogue`] hashes and shares them, [`length`] learns how long they are, and [`site`] serves the page
-//! and answers requests for a film with a redirect to its link (R6).
+//! and answers requests for a film with a redirect to its link (R6). [`access`] says who may have it.
 
+pub mod access;
 pub mod catalogue;
 pub mod folder;
 pub mod length;
 mod page;
 pub mod site;
 
+pub use access::Access;
 pub use catalogue::{Catalogue, Title};
 pub use site::{Site, SiteError};

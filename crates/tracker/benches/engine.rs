@@ -135,7 +135,7 @@ impl World {
         let holdings = held.into_iter().map(|resource| Holding {
             resource: id_of(resource),
             permille: permille(self.dice.random()),
-            protected: false,
+            guard: None,
         });
         let local = ["tcp/4400", "udp/4400/quic-v1"];
         Registration {

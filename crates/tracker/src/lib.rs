@@ -26,6 +26,7 @@
 //! | `wheel` | when leases end |
 //! | `index`, `lists` | numbers for keys; many short lists in one piece of memory |
 //! | `claims` | which URL stands for which link |
+//! | `guarding` | protected resources: tokens, and the ids of their swarms |
 //! | [`group_table`] | [`GroupTable`]: address prefix → group, read from CSV |
 //! | [`pace`] | how often one address may ask |
 //! | [`datagrams`] | leases renewed without a connection |
@@ -36,6 +37,7 @@ mod claims;
 pub mod datagrams;
 mod distances;
 pub mod group_table;
+mod guarding;
 mod holder;
 mod holders;
 mod home;

@@ -1,6 +1,7 @@
 //! Calls in, answers out: the tracker's acquisition and sending parts.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -9,8 +10,8 @@ use std::{
 
 use nearcast_network::TrackerCall;
 use nearcast_protocol::{
-    Group, PeerId, renewal,
-    tracker::{Answer, Lease, Received, Request},
+    Group, PeerId, TokenError, renewal,
+    tracker::{Answer, Lease, Received, Registration, Renewal, Request},
 };
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{
@@ -22,6 +23,7 @@ use tokio::{
 use crate::{
     datagrams::{Renewing, Tally, Tickets},
     group_table::GroupTable,
+    guarding::Guarding,
     pace::Pace,
     regroup::Regrouping,
     swarm::{Caller, Swarm},
@@ -52,6 +54,7 @@ struct State {
     /// If renewals are taken by datagram.
     tickets: Option<Tickets>,
     datagrams: Tally,
+    guarding: Guarding,
 }
 
 impl Server {
@@ -66,6 +69,7 @@ impl Server {
             dice: StdRng::from_os_rng(),
             tickets: None,
             datagrams: Tally::default(),
+            guarding: Guarding::default(),
         };
         Self { state: Arc::new(Mutex::new(state)), began: Instant::now() }
     }
@@ -113,12 +117,17 @@ impl Server {
         state.swarm.received().iter().map(|(group, sum)| (*group, (name(*group), *sum))).collect()
     }
 
+    /// How often somebody was refused a protected resource, for want of a good token.
+    pub fn denied(&self) -> u64 {
+        self.state().guarding.denied()
+    }
+
     /// Answers one request.
     pub fn answer(&self, peer: PeerId, observed: IpAddr, request: &Request) -> Answer {
         let now = self.began.elapsed();
         let observed = observed.to_canonical();
         let mut state = self.state();
-        let State { swarm, table, pace, dice, tickets, .. } = &mut *state;
+        let State { swarm, table, pace, dice, tickets, guarding, .. } = &mut *state;
         if let Err(wait) = pace.take(now, observed) {
             return refused("too many requests come from your address", wait);
         }
@@ -129,22 +138,41 @@ impl Server {
             Answer::Leased(Lease { ticket, ..lease })
         };
         match request {
-            Request::Register(registration) => match swarm.register(now, &caller, registration, dice) {
-                Some(lease) => ticketed(swarm, lease),
-                None => refused("this tracker remembers as many nodes as it may", FULL),
-            },
+            Request::Register(registration) => {
+                let registration = match guarding.held(&registration.holdings) {
+                    Cow::Borrowed(_) => Cow::Borrowed(registration),
+                    Cow::Owned(holdings) => Cow::Owned(Registration { holdings, ..registration.clone() }),
+                };
+                match swarm.register(now, &caller, &registration, dice) {
+                    Some(lease) => ticketed(swarm, lease),
+                    None => refused("this tracker remembers as many nodes as it may", FULL),
+                }
+            }
             Request::Renew(renewal) => {
-                let lease = swarm.renew(now, &caller, renewal, dice);
+                let renewal = match guarding.held(&renewal.held) {
+                    Cow::Borrowed(_) => Cow::Borrowed(renewal),
+                    Cow::Owned(held) => Cow::Owned(Renewal { held, ..renewal.clone() }),
+                };
+                let lease = swarm.renew(now, &caller, &renewal, dice);
                 lease.map_or(Answer::Unknown, |lease| ticketed(swarm, lease))
             }
             Request::Withdraw => {
                 swarm.withdraw(now, &peer);
                 Answer::Withdrawn
             }
-            Request::Find(find) => {
-                Answer::Found(swarm.find(now, &caller, &find.resource, find.stalled, dice))
-            }
-            Request::Count(resource) => Answer::Counted(swarm.count(now, &caller, resource)),
+            Request::Find(find) => match guarding.find(find, &peer, |id| swarm.is_held(id)) {
+                Ok(resource) => guarding.found(find, swarm.find(now, &caller, &resource, find.stalled, dice)),
+                Err(denied) => denied,
+            },
+            Request::Count(resource) => match guarding.named(resource, &peer, |id| swarm.is_held(id)) {
+                Ok(resource) => Answer::Counted(swarm.count(now, &caller, &resource)),
+                Err(denied) => denied,
+            },
+            Request::CountProtected(find) if find.token.is_none() => guarding.deny(TokenError::Missing),
+            Request::CountProtected(find) => match guarding.find(find, &peer, |id| swarm.is_held(id)) {
+                Ok(resource) => Answer::Counted(swarm.count(now, &caller, &resource)),
+                Err(denied) => denied,
+            },
             Request::Resolve { url } => Answer::Resolved(swarm.resolve(now, url)),
             Request::Claim(claims) => match swarm.claim(now, &peer, claims) {
                 true => Answer::Claimed,
@@ -199,7 +227,7 @@ fn refused(reason: &str, retry_after: Duration) -> Answer {
 mod tests {
     use nearcast_protocol::{
         ResourceId, Role,
-        tracker::{Holding, Medium, Reach, Registration, Renewal},
+        tracker::{Holding, Medium, Reach},
     };
 
     use super::*;
@@ -223,7 +251,7 @@ mod tests {
     fn calls_are_answered_while_a_new_table_is_taken_in() {
         let server = Server::new(Swarm::new(Rules::default()), GroupTable::default());
         let film = ResourceId::from_bytes([1; 32]);
-        let holding = Holding { resource: film, permille: 1000, protected: false };
+        let holding = Holding { resource: film, permille: 1000, guard: None };
         let registration = Registration {
             version: String::new(),
             role: Role::Terminal,

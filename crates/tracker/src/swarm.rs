@@ -101,6 +101,11 @@ impl Swarm {
         self.resources.len()
     }
 
+    /// Whether anybody holds it, as of the last question.
+    pub fn is_held(&self, resource: &ResourceId) -> bool {
+        self.resources.number_of(resource).is_some()
+    }
+
     /// How many resources are held by how many nodes, all together, as of the last question.
     pub fn holdings(&self) -> usize {
         self.held

@@ -48,7 +48,7 @@ impl World {
             reach: Reach::Unknown,
             medium: Medium::Unknown,
             local: Vec::new(),
-            holdings: vec![Holding { resource: FILM, permille: 1000, protected: false }],
+            holdings: vec![Holding { resource: FILM, permille: 1000, guard: None }],
             spare_upload: 0,
         };
         let answer = self.server.answer(self.peer, HOME.parse().unwrap(), &Request::Register(registration));

@@ -85,7 +85,7 @@ fn holdings(held: &[(u8, u16)]) -> Vec<Holding> {
     let holding = |(number, permille): &(u8, u16)| Holding {
         resource: resource(*number),
         permille: *permille,
-        protected: false,
+        guard: None,
     };
     held.iter().map(holding).collect()
 }

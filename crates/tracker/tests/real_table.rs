@@ -43,7 +43,7 @@ fn an_address_of_as4134_gets_holders_of_as4134_first() {
         reach: Reach::Public,
         medium: Medium::Unknown,
         local: Vec::new(),
-        holdings: vec![Holding { resource: film, permille: 1000, protected: false }],
+        holdings: vec![Holding { resource: film, permille: 1000, guard: None }],
         spare_upload: 0,
     };
     for n in 1..=10 {

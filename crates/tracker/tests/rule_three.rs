@@ -62,7 +62,7 @@ fn registration(role: Role, permille: u16) -> Registration {
         reach: Reach::Unknown,
         medium: Medium::Unknown,
         local: vec!["/ip4/192.168.0.7/tcp/4400".parse().unwrap()],
-        holdings: vec![Holding { resource: FILM, permille, protected: false }],
+        holdings: vec![Holding { resource: FILM, permille, guard: None }],
         spare_upload: 0,
     }
 }
@@ -310,7 +310,7 @@ fn renewals_change_what_is_held_and_report_what_was_received() {
     let asker = world.caller(PeerId::random(), "10.1.0.1");
     let received = Received { own_group: 1_000, other_groups: 200, publishers: 30 };
     let more = Renewal {
-        held: vec![Holding { resource: FILM, permille: 1000, protected: false }],
+        held: vec![Holding { resource: FILM, permille: 1000, guard: None }],
         received,
         ..Renewal::default()
     };
@@ -407,7 +407,7 @@ fn holdings_are_bounded_for_each_node_and_in_all() {
         bytes[..8].copy_from_slice(&n.to_le_bytes());
         ResourceId::from_bytes(bytes)
     };
-    let holding = |n| Holding { resource: resource(n), permille: 1000, protected: false };
+    let holding = |n| Holding { resource: resource(n), permille: 1000, guard: None };
     let mut much = registration(Role::Terminal, 1000);
     much.holdings = (0..MAX_HOLDINGS).map(holding).collect();
     world.join_as(glutton, "10.1.0.1", much.clone());

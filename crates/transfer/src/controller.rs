@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-use nearcast_content::{Entry, ImportProgress, Library, LibraryError, MemoryStore, Store};
+use nearcast_content::{Entry, ImportProgress, Library, LibraryError, MemoryStore, Origin, Store};
 use nearcast_network::{Config, IdentityError, Network, PieceStream, StartError, identity_on_disk};
 use nearcast_protocol::{
-    Link, Multiaddr, ResourceId, Role,
+    Guard, Link, Multiaddr, ResourceId, Role, TokenError,
     pieces::{Frame, Hello, Reason, Refuse},
     tracker::Claim,
 };
@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    access::{Access, Judge, Protect, token_of},
     drive::{Drive, Parts, permille, refuse_stream},
     reader::Readers,
     trackers::Trackers,
@@ -56,6 +57,8 @@ pub struct Settings {
     pub version: String,
     /// Where the schedule of what is fetched writes its event log.
     pub trace: Option<PathBuf>,
+    /// Which of the files that are shared are for bearers of this node's tokens only.
+    pub protect: Option<Protect>,
 }
 
 impl Settings {
@@ -72,6 +75,7 @@ impl Settings {
             streams: 50,
             version: concat!("nearcast/", env!("CARGO_PKG_VERSION")).into(),
             trace: None,
+            protect: None,
         }
     }
 }
@@ -97,6 +101,9 @@ pub enum ControllerError {
     /// The library can't be used.
     #[error(transparent)]
     Library(#[from] LibraryError),
+    /// The link's token is no good.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The resource is in use under another size.
     #[error("this resource is in use with {known} bytes; the link says {claimed}")]
     SizeDiffers {
@@ -118,6 +125,7 @@ struct Inner {
     network: Arc<Network>,
     library: Library,
     tracking: Arc<Tracking>,
+    judge: Judge,
     transfers: Mutex<HashMap<ResourceId, InUse>>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -151,6 +159,7 @@ impl Controller {
             network,
             library,
             tracking,
+            judge: Judge::default(),
             transfers: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -170,6 +179,8 @@ impl Controller {
             let geometry = entry.link.geometry();
             let share = entry.held_bytes.saturating_mul(1000).checked_div(geometry.size()).unwrap_or(1000);
             let share = u16::try_from(share).unwrap_or(999).min(999);
+            let guard = self.guard_of(&entry);
+            self.inner.tracking.guard(entry.link.id, guard);
             let permille = if entry.complete { 1000 } else { share.max(u16::from(entry.held_bytes > 0)) };
             self.inner.tracking.hold(entry.link.id, permille, &self.trackers_of(&entry.link));
         }
@@ -178,6 +189,39 @@ impl Controller {
     /// A link's trackers work as one, and so do the user's own (R8).
     fn trackers_of(&self, link: &Link) -> Trackers {
         Trackers::new([link.trackers.clone(), self.inner.settings.trackers.clone()])
+    }
+
+    /// The guard that this node's own identity is.
+    pub fn guard(&self) -> Option<Guard> {
+        Guard::of(&self.inner.network.peer_id())
+    }
+
+    /// Under whose protection an entry is offered: what this node puts up itself, as its settings say.
+    fn guard_of(&self, entry: &Entry) -> Option<Guard> {
+        let guard = match &self.inner.settings.protect {
+            Some(protect) if entry.origin == Origin::Imported => {
+                protect.covers(&entry.path).then(|| self.guard()).flatten()
+            }
+            _ => return entry.guard,
+        };
+        if let Err(error) = self.inner.library.set_guard(entry.link.id, guard) {
+            tracing::warn!(%error, id = %entry.link.id, "its protection can't be noted");
+            return entry.guard.or(guard);
+        }
+        guard
+    }
+
+    /// Links that keys signed, which this guard certified before `floor` (seconds since 1970), count no more here.
+    pub fn revoke(&self, guard: Guard, floor: u64) {
+        self.inner.judge.lock().unwrap_or_else(PoisonError::into_inner).raise(guard, floor);
+    }
+
+    /// Under whose protection a resource is, if it is held here and protected.
+    pub fn protected_by(&self, id: &ResourceId) -> Option<Guard> {
+        match self.transfer(id) {
+            Some(transfer) => transfer.access().guard(),
+            None => self.inner.library.entry(*id).and_then(|entry| entry.guard),
+        }
     }
 
     /// The node's network face.
@@ -219,10 +263,16 @@ impl Controller {
     /// transfer.
     ///
     /// # Errors
-    /// When the library can't take it.
+    /// When the library can't take it, or the link's token isn't whole.
     pub async fn open(&self, link: &Link, keep: Keep, fetch: Fetch) -> Result<Transfer, ControllerError> {
+        let token = token_of(link)?;
         let transfer = match self.transfer(&link.id) {
-            Some(known) if known.link().size == link.size && known.stopped().is_none() => known,
+            Some(known) if known.link().size == link.size && known.stopped().is_none() => {
+                if let Some(token) = token {
+                    self.admit(&known, link, token.guard()).await?;
+                }
+                known
+            }
             Some(known) if known.link().size != link.size && known.store().size_proved() => {
                 let (known, claimed) = (known.link().size, link.size);
                 return Err(ControllerError::SizeDiffers { known, claimed });
@@ -238,11 +288,48 @@ impl Controller {
                         blocking(move || inner.library.task(&link)).await?
                     }
                 };
-                self.use_store(link.clone(), store)?
+                let entry = self.inner.library.entry(link.id);
+                let known = entry.as_ref().and_then(|entry| entry.guard);
+                let guard = match keep {
+                    Keep::Disk => known,
+                    Keep::Memory => known.or(token.map(|token| token.guard())),
+                };
+                let mut link = link.clone();
+                if link.token.is_none() {
+                    // The one that it was begun with is good for the rest.
+                    link.token = entry.and_then(|entry| entry.link.token);
+                }
+                self.use_store(link, guard, store)?
             }
         };
         transfer.tell(Command::Fetch(fetch, self.trackers_of(link))).await;
         Ok(transfer)
+    }
+
+    /// Takes in a protected link to a resource in use: a fresh token, or the first word that it is protected.
+    async fn admit(&self, known: &Transfer, link: &Link, guard: Guard) -> Result<(), ControllerError> {
+        let before = (known.access().guard(), known.access().shown());
+        let guard = if self.inner.library.entry(link.id).is_some() {
+            let (inner, link) = (Arc::clone(&self.inner), link.clone());
+            blocking(move || {
+                inner.library.task(&link)?;
+                Ok(inner.library.entry(link.id).and_then(|entry| entry.guard))
+            })
+            .await?
+        } else {
+            let complete = known.store().complete();
+            match before.0 {
+                Some(other) if other != guard && !complete => return Err(LibraryError::OtherGuard.into()),
+                Some(same) => Some(same),
+                None => (!complete).then_some(guard),
+            }
+        };
+        known.access().set(guard, link);
+        self.inner.tracking.guard(link.id, guard);
+        if before != (guard, known.access().shown()) {
+            known.tell(Command::FreshToken(before.0 != guard)).await;
+        }
+        Ok(())
     }
 
     /// Hashes a file where it lies, and serves it. Its link names the given trackers and the settings'.
@@ -261,20 +348,24 @@ impl Controller {
         all.extend(
             self.inner.settings.trackers.iter().filter(|tracker| !trackers.contains(tracker)).cloned(),
         );
-        let (link, store) = blocking(move || {
+        let (entry, store) = blocking(move || {
             let store = inner.library.import(&path, &progress, &cancelled)?;
             inner.library.set_trackers(store.id(), all)?;
-            let entry = inner.library.entry(store.id());
-            let link = entry.map(|entry| entry.link).ok_or(LibraryError::NotHere(store.id()))?;
-            Ok::<_, LibraryError>((link, store))
+            let entry = inner.library.entry(store.id()).ok_or(LibraryError::NotHere(store.id()))?;
+            Ok::<_, LibraryError>((entry, store))
         })
         .await?;
+        let (guard, link) = (self.guard_of(&entry), entry.link);
         if self.transfer(&link.id).is_some_and(|known| known.link() != &link) {
             self.close(&link.id);
         }
         match self.transfer(&link.id) {
-            Some(known) => Ok(known),
-            None => self.use_store(link, store),
+            Some(known) => {
+                known.access().set(guard, &link);
+                self.inner.tracking.guard(link.id, guard);
+                Ok(known)
+            }
+            None => self.use_store(link, guard, store),
         }
     }
 
@@ -322,18 +413,27 @@ impl Controller {
         Ok(())
     }
 
-    fn use_store(&self, link: Link, store: Arc<dyn Store>) -> Result<Transfer, ControllerError> {
+    fn use_store(
+        &self,
+        link: Link,
+        guard: Option<Guard>,
+        store: Arc<dyn Store>,
+    ) -> Result<Transfer, ControllerError> {
         let id = link.id;
         let trackers = self.trackers_of(&link);
         let (commands, receiver) = mpsc::channel(COMMANDS);
+        let own = self.inner.network.peer_id();
+        let access = Access::new(own, &link, guard, Arc::clone(&self.inner.judge));
         let shared = Arc::new(Shared {
             link,
+            access,
             readers: Readers::default(),
             arrivals: watch::Sender::new(0),
             progress: watch::Sender::default(),
             commands,
             store,
         });
+        self.inner.tracking.guard(id, guard);
         self.inner.tracking.hold(id, permille(&*shared.store), &trackers);
         let parts = Parts {
             shared: Arc::clone(&shared),
@@ -376,9 +476,17 @@ impl Controller {
             _ => return,
         };
         match self.serve(&hello).await {
-            Some(transfer) => {
-                transfer.tell(Command::Incoming(Box::new(stream), hello)).await;
-            }
+            Some(transfer) => match transfer.access().check(hello.token.as_ref(), &stream.peer) {
+                Ok(()) => {
+                    transfer.tell(Command::Incoming(Box::new(stream), hello)).await;
+                }
+                Err(error) => {
+                    tracing::debug!(peer = %stream.peer, %error, "a peer may not have this");
+                    let (reason, peers) = (error.reason(), Vec::new());
+                    let refuse = Refuse { id: None, reason, retry_after_ms: 0, peers };
+                    refuse_stream(stream, Frame::Refuse(refuse)).await;
+                }
+            },
             None => {
                 let refuse =
                     Refuse { id: None, reason: Reason::NotHeld, retry_after_ms: 60_000, peers: Vec::new() };
@@ -394,12 +502,12 @@ impl Controller {
         }
         let (inner, id) = (Arc::clone(&self.inner), hello.resource);
         let opened = blocking(move || {
-            let link = inner.library.entry(id).map(|entry| entry.link);
+            let entry = inner.library.entry(id);
             let store = inner.library.store(id)?;
-            Ok::<_, LibraryError>(link.zip(store))
+            Ok::<_, LibraryError>(entry.zip(store))
         });
         match opened.await {
-            Ok(Some((link, store))) => self.use_store(link, store).ok(),
+            Ok(Some((entry, store))) => self.use_store(entry.link, entry.guard, store).ok(),
             Ok(None) => None,
             Err(error) => {
                 tracing::warn!(%error, "a resource can't be served");

@@ -176,6 +176,15 @@ impl Contacts {
         }
     }
 
+    /// Who rests may be tried again now.
+    pub fn pardon(&mut self, now: Instant) {
+        for contact in self.known.values_mut() {
+            if let State::Resting(until) = &mut contact.state {
+                *until = now;
+            }
+        }
+    }
+
     /// Never again.
     pub fn ban(&mut self, peer: PeerId) {
         if let Some(contact) = self.known.get_mut(&peer) {

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use nearcast_network::Network;
 use nearcast_protocol::{
-    Link, Multiaddr, ResourceId,
+    Multiaddr, ResourceId, Token,
+    pieces::Reason,
     tracker::{Answer, Find, PeerList, Request},
 };
 
@@ -45,7 +46,22 @@ struct Asked {
     /// How many times in a row that was so.
     lonely: u32,
     answers: usize,
-    outcome: Option<Result<usize, String>>,
+    outcome: Option<Result<usize, NotFound>>,
+}
+
+/// Why a tracker has given no list.
+#[derive(Debug, Clone)]
+pub(crate) struct NotFound {
+    /// In words.
+    pub reason: String,
+    /// The code, if a token is what is missing or wrong.
+    pub denied: Option<Reason>,
+}
+
+impl From<String> for NotFound {
+    fn from(reason: String) -> Self {
+        Self { reason, denied: None }
+    }
 }
 
 impl Asked {
@@ -59,6 +75,8 @@ impl Asked {
 /// What finding has come to while nobody is connected.
 pub(crate) enum FoundNobody {
     NoTracker,
+    /// The link's token is missing or isn't good.
+    Denied(Reason, String),
     Failed(Multiaddr, String, Duration),
     Listed(usize),
 }
@@ -128,12 +146,21 @@ impl Finding {
     }
 
     /// A tracker hasn't answered, or not sensibly.
-    pub fn failed(&mut self, index: usize, reason: String, now: Instant) {
+    pub fn failed(&mut self, index: usize, why: impl Into<NotFound>, now: Instant) {
         let Some(asked) = self.trackers.get_mut(index) else { return };
         asked.under_way = false;
         asked.due = now + (SOONEST / 2 * 2_u32.saturating_pow(asked.failures)).min(LATEST);
         asked.failures = (asked.failures + 1).min(8);
-        asked.outcome = Some(Err(reason));
+        asked.outcome = Some(Err(why.into()));
+    }
+
+    /// There is another token: who didn't like the last one is asked at once.
+    pub fn ask_deniers(&mut self, now: Instant) {
+        for asked in &mut self.trackers {
+            if matches!(&asked.outcome, Some(Err(not)) if not.denied.is_some()) {
+                (asked.due, asked.failures, asked.outcome) = (now, 0, None);
+            }
+        }
     }
 
     /// Something has changed that a list would tell: ask within a moment.
@@ -154,20 +181,30 @@ impl Finding {
             return Some(FoundNobody::NoTracker);
         }
         let listed = self.trackers.iter().filter_map(|asked| asked.outcome.as_ref()?.as_ref().ok().copied());
-        if let Some(most) = listed.max() {
+        let most = listed.max();
+        let denied = self.trackers.iter().find_map(|asked| {
+            let not = asked.outcome.as_ref()?.as_ref().err()?;
+            Some(FoundNobody::Denied(not.denied?, not.reason.clone()))
+        });
+        // A word of denial counts once nobody else may know better.
+        let all_asked = self.trackers.iter().all(|asked| asked.outcome.is_some());
+        if most.unwrap_or_default() == 0 && all_asked && denied.is_some() {
+            return denied;
+        }
+        if let Some(most) = most {
             return Some(FoundNobody::Listed(most));
         }
         let failed = self.trackers.iter().find_map(|asked| Some((asked, asked.outcome.clone()?.err()?)));
-        failed.map(|(asked, reason)| {
+        failed.map(|(asked, NotFound { reason, .. })| {
             let again = asked.due.saturating_duration_since(Instant::now());
             FoundNobody::Failed(asked.tracker.clone(), reason, again)
         })
     }
 }
 
-/// What is asked about a link.
-pub(crate) fn request(link: &Link, stalled: bool) -> Request {
-    Request::Find(Find { resource: link.id, token: link.token.clone(), stalled })
+/// What is asked about a resource, with a token that is bound to this node.
+pub(crate) fn request(resource: ResourceId, token: Option<Token>, stalled: bool) -> Request {
+    Request::Find(Find { resource, token, stalled })
 }
 
 /// Asks one tracker.
@@ -175,12 +212,13 @@ pub(crate) async fn find(
     network: &Network,
     tracker: &Multiaddr,
     request: &Request,
-) -> Result<PeerList, String> {
+) -> Result<PeerList, NotFound> {
     match network.ask(tracker, request, PATIENCE).await {
         Ok(Answer::Found(list)) => Ok(list),
-        Ok(Answer::Refused { reason, .. }) => Err(format!("it refuses: {reason}")),
-        Ok(_) => Err("it answered something else than a peer list".into()),
-        Err(error) => Err(error.to_string()),
+        Ok(Answer::Refused { reason, .. }) => Err(format!("it refuses: {reason}").into()),
+        Ok(Answer::Denied { why, reason }) => Err(NotFound { reason, denied: Some(why) }),
+        Ok(_) => Err("it answered something else than a peer list".to_owned().into()),
+        Err(error) => Err(error.to_string().into()),
     }
 }
 
@@ -265,11 +303,26 @@ mod tests {
         let mut now = Instant::now();
         let pauses = (0..8).map(|_| {
             assert_eq!(finding.due(now, true).len(), 1);
-            finding.failed(0, "gone".into(), now);
+            finding.failed(0, "gone".to_owned(), now);
             let pause = finding.wake_at(true).unwrap() - now;
             now += pause;
             pause.as_secs()
         });
         assert_eq!(pauses.collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 60, 60]);
+    }
+
+    #[test]
+    fn a_denial_counts_once_all_were_asked_and_a_fresh_token_asks_anew() {
+        let trackers = (1..3).map(|port| format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap());
+        let (mut finding, now) = (Finding::new(trackers.collect()), Instant::now());
+        assert_eq!(finding.due(now, true).len(), 2);
+        let denied = NotFound { reason: "expired".into(), denied: Some(Reason::TokenExpired) };
+        finding.failed(0, denied, now);
+        assert!(!matches!(finding.nobody(), Some(FoundNobody::Denied(..))), "the other may know better");
+        finding.found(1, &list(), now);
+        assert!(matches!(finding.nobody(), Some(FoundNobody::Denied(Reason::TokenExpired, _))));
+        assert!(finding.due(now, true).is_empty());
+        finding.ask_deniers(now);
+        assert_eq!(finding.due(now, true).len(), 1);
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use nearcast_network::AskError;
 use nearcast_protocol::{
-    Multiaddr, ResourceId,
+    Multiaddr,
     tracker::{
         Answer, Claim, Holding, Lease, MAX_CLAIMS, MAX_HOLDINGS, Medium, Reach, Received, Registration,
         Renewal, Request, RoundTrip,
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     renewing::{Renewed, Tickets},
-    tracking::{Inner, Offer, PATIENCE, TrackerState},
+    tracking::{Inner, Offered, PATIENCE, TrackerState},
 };
 
 /// Changes are gathered this long, so that a fast download isn't a message a block.
@@ -34,7 +34,7 @@ const FAILING: u32 = 2;
 pub(crate) struct Follow {
     inner: Arc<Inner>,
     tracker: Multiaddr,
-    registered: HashMap<ResourceId, u16>,
+    registered: HashMap<Offered, u16>,
     reported: Received,
     claimed: Vec<Claim>,
     leased: bool,
@@ -154,7 +154,7 @@ impl Follow {
     }
 
     /// If there is nothing to say but that this node is still here and what it received, a datagram does.
-    async fn renew_by_datagram(&mut self, offered: &BTreeMap<ResourceId, Offer>) -> Option<u32> {
+    async fn renew_by_datagram(&mut self, offered: &BTreeMap<Offered, u16>) -> Option<u32> {
         let (renewal, _) = self.renewal(offered);
         let claims = self.inner.with(|offers| offers.claims.get(&self.tracker).cloned()).unwrap_or_default();
         let more = !renewal.held.is_empty() || !renewal.dropped.is_empty() || !renewal.round_trips.is_empty();
@@ -170,10 +170,10 @@ impl Follow {
         }
     }
 
-    async fn register(&mut self, offered: &BTreeMap<ResourceId, Offer>) -> Result<Lease, TellError> {
+    async fn register(&mut self, offered: &BTreeMap<Offered, u16>) -> Result<Lease, TellError> {
         let network = &self.inner.network;
         let first = offered.iter().take(MAX_HOLDINGS);
-        let holdings: Vec<_> = first.map(|(id, offer)| offer.holding(*id)).collect();
+        let holdings: Vec<_> = first.map(|(offered, permille)| holding(*offered, *permille)).collect();
         let registration = Registration {
             version: self.inner.version.clone(),
             role: self.inner.role,
@@ -188,7 +188,8 @@ impl Follow {
         match self.ask(&Request::Register(registration)).await? {
             Answer::Leased(lease) => {
                 self.leased = true;
-                self.registered = holdings.iter().map(|held| (held.resource, held.permille)).collect();
+                self.registered =
+                    holdings.iter().map(|held| ((held.resource, held.guard), held.permille)).collect();
                 Ok(lease)
             }
             other => Err(TellError::unexpected(&other)),
@@ -196,11 +197,14 @@ impl Follow {
     }
 
     /// What has changed since the tracker was last told, and whether more has than fits one message.
-    fn renewal(&self, offered: &BTreeMap<ResourceId, Offer>) -> (Renewal, bool) {
-        let news = offered.iter().filter(|(id, offer)| self.registered.get(id) != Some(&offer.permille));
-        let mut held: Vec<_> = news.map(|(id, offer)| offer.holding(*id)).collect();
-        let gone = self.registered.keys().filter(|id| !offered.contains_key(id));
-        let mut dropped: Vec<_> = gone.copied().collect();
+    fn renewal(&self, offered: &BTreeMap<Offered, u16>) -> (Renewal, bool) {
+        let news = offered.iter().filter(|(it, permille)| self.registered.get(it) != Some(permille));
+        let mut held: Vec<_> = news.map(|(it, permille)| holding(*it, *permille)).collect();
+        let gone = || self.registered.keys().filter(|it| !offered.contains_key(it)).copied();
+        // What is held under a guard is known by both names, so that it is dropped as nothing held.
+        held.extend(gone().filter(|(_, guard)| guard.is_some()).map(|it| holding(it, 0)));
+        let mut dropped: Vec<_> =
+            gone().filter(|(_, guard)| guard.is_none()).map(|(resource, _)| resource).collect();
         let more = held.len() > MAX_HOLDINGS || dropped.len() > MAX_HOLDINGS;
         held.truncate(MAX_HOLDINGS);
         dropped.truncate(MAX_HOLDINGS);
@@ -214,9 +218,14 @@ impl Follow {
     }
 
     fn apply(&mut self, told: &Renewal) {
-        self.registered.extend(told.held.iter().map(|held| (held.resource, held.permille)));
+        for held in &told.held {
+            match held.permille {
+                0 => self.registered.remove(&(held.resource, held.guard)),
+                permille => self.registered.insert((held.resource, held.guard), permille),
+            };
+        }
         told.dropped.iter().for_each(|id| {
-            self.registered.remove(id);
+            self.registered.remove(&(*id, None));
         });
         self.reported = self.reported.plus(told.received);
         if !told.round_trips.is_empty() {
@@ -256,10 +265,8 @@ fn half(lease_ms: u32) -> Duration {
     Duration::from_millis(u64::from(lease_ms) / 2).max(FIRST_RETRY)
 }
 
-impl Offer {
-    fn holding(&self, resource: ResourceId) -> Holding {
-        Holding { resource, permille: self.permille, protected: self.protected }
-    }
+fn holding((resource, guard): Offered, permille: u16) -> Holding {
+    Holding { resource, permille, guard }
 }
 
 #[derive(Debug, thiserror::Error)]

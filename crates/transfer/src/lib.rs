@@ -15,6 +15,7 @@
 //! [`session`] (第二接口, the network interface). Whatever is held is served to whoever asks, while it is
 //! fetched and after (R5).
 
+mod access;
 pub mod controller;
 mod dialling;
 mod drive;
@@ -37,6 +38,7 @@ mod upload;
 
 pub use nearcast_schedule::{Fetch, Wait};
 
+pub use access::Protect;
 pub use controller::{Controller, ControllerError, Keep, Settings};
 pub use progress::{Progress, Stopped};
 pub use reader::{Interrupted, ReadError, Reader};

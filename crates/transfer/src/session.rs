@@ -103,6 +103,14 @@ struct Wanted {
     encoded: BytesMut,
 }
 
+/// Whether the peer is given what it requests.
+pub(crate) struct Leave {
+    /// Off while the user wants nothing uploaded.
+    pub sharing: Arc<AtomicBool>,
+    /// Why this peer isn't given anything, if it has shown no token that is good for this.
+    pub denied: Option<Reason>,
+}
+
 /// Runs a session to its end, and reports why it ended.
 pub(crate) async fn run(
     peer: Peer,
@@ -110,7 +118,7 @@ pub(crate) async fn run(
     store: Arc<dyn Store>,
     orders: mpsc::Receiver<Order>,
     reports: mpsc::Sender<(Peer, Report)>,
-    sharing: Arc<AtomicBool>,
+    leave: Leave,
 ) {
     let pending = Pending::default();
     let (to_sender, from_peer) = mpsc::channel(FROM_PEER);
@@ -123,8 +131,7 @@ pub(crate) async fn run(
         to_sender,
         reports: reports.clone(),
     };
-    let sending =
-        Sending { peer, send, store, pending, orders, from_peer, reports: reports.clone(), sharing };
+    let sending = Sending { peer, send, store, pending, orders, from_peer, reports: reports.clone(), leave };
     let ending = tokio::select! {
         ending = receiving.run() => ending,
         ending = sending.run() => ending,
@@ -246,8 +253,7 @@ struct Sending {
     orders: mpsc::Receiver<Order>,
     from_peer: mpsc::Receiver<Frame>,
     reports: mpsc::Sender<(Peer, Report)>,
-    /// Off while the user wants nothing uploaded.
-    sharing: Arc<AtomicBool>,
+    leave: Leave,
 }
 
 impl Sending {
@@ -264,7 +270,10 @@ impl Sending {
                     None => return Ending::Closed,
                 },
                 frame = self.from_peer.recv() => match frame {
-                    Some(Frame::Request(request)) if !self.sharing.load(Ordering::Relaxed) => {
+                    Some(Frame::Request(request)) if self.leave.denied.is_some() => {
+                        self.leave.denied.map(|reason| upload::refusal(request.id, reason))
+                    }
+                    Some(Frame::Request(request)) if !self.leave.sharing.load(Ordering::Relaxed) => {
                         Some(upload::paused(request.id))
                     }
                     Some(Frame::Request(request)) => uploads.push(Instant::now(), request).err(),
@@ -325,5 +334,5 @@ fn obey(order: Order, pending: &Pending) -> Option<Frame> {
 
 /// Whether a refusal of a stream may pass.
 pub(crate) fn may_pass(reason: Reason) -> bool {
-    !matches!(reason, Reason::NotAllowed | Reason::Invalid)
+    !reason.denies() && reason != Reason::Invalid
 }

@@ -11,7 +11,7 @@ use std::{
 
 use nearcast_network::Network;
 use nearcast_protocol::{
-    Group, Multiaddr, ResourceId, Role,
+    Group, Guard, Multiaddr, ResourceId, Role,
     tracker::{Claim, Lease, MAX_ROUND_TRIPS, Received},
 };
 use tokio::{sync::watch, task::JoinSet};
@@ -26,6 +26,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
 #[derive(Default)]
 pub(crate) struct Offers {
     held: BTreeMap<ResourceId, Offer>,
+    /// Whose token finders of a resource must show, for those that are protected.
+    guards: BTreeMap<ResourceId, Guard>,
     pub claims: BTreeMap<Multiaddr, Vec<Claim>>,
     /// What was received in all of the resources that a tracker knows.
     pub received: BTreeMap<Multiaddr, Received>,
@@ -33,10 +35,12 @@ pub(crate) struct Offers {
     pub round_trips: BTreeMap<Multiaddr, BTreeMap<Group, u16>>,
 }
 
+/// A resource and whose token a finder must show.
+pub(crate) type Offered = (ResourceId, Option<Guard>);
+
 #[derive(Clone, Default)]
-pub(crate) struct Offer {
-    pub permille: u16,
-    pub protected: bool,
+struct Offer {
+    permille: u16,
     trackers: Trackers,
 }
 
@@ -99,9 +103,28 @@ impl Tracking {
         }
     }
 
+    /// From now on the resource is offered to bearers of this guard's tokens only, or to all. To be said before
+    /// [`Tracking::hold`], so that nothing protected is ever offered to all.
+    pub fn guard(&self, resource: ResourceId, guard: Option<Guard>) {
+        let fresh = self.inner.with(|offers| {
+            let known = match guard {
+                Some(guard) => offers.guards.insert(resource, guard),
+                None => offers.guards.remove(&resource),
+            };
+            known != guard && offers.held.contains_key(&resource)
+        });
+        if fresh {
+            self.inner.touch();
+        }
+    }
+
     /// The resource can't be had from here any more.
     pub fn drop_holding(&self, resource: &ResourceId) {
-        if self.inner.with(|offers| offers.held.remove(resource)).is_some() {
+        let held = self.inner.with(|offers| {
+            offers.guards.remove(resource);
+            offers.held.remove(resource)
+        });
+        if held.is_some() {
             self.inner.touch();
         }
     }
@@ -202,7 +225,7 @@ impl Inner {
     }
 
     /// What is registered at a tracker now.
-    pub fn offered_to(&self, tracker: &Multiaddr) -> BTreeMap<ResourceId, Offer> {
+    pub fn offered_to(&self, tracker: &Multiaddr) -> BTreeMap<Offered, u16> {
         if !self.sharing.load(Ordering::Relaxed) {
             return BTreeMap::new();
         }
@@ -211,7 +234,7 @@ impl Inner {
         self.with(|offers| {
             let held = offers.held.iter().filter(|(_, offer)| offer.permille > 0);
             let to_it = held.filter(|(id, offer)| offer.trackers.registers_at(id, tracker, fails));
-            to_it.map(|(id, offer)| (*id, offer.clone())).collect()
+            to_it.map(|(id, offer)| ((*id, offers.guards.get(id).copied()), offer.permille)).collect()
         })
     }
 }

@@ -8,6 +8,7 @@ use nearcast_protocol::{Link, ResourceId, pieces::Hello};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
+    access::Access,
     progress::{Progress, Stopped},
     reader::{Reader, Readers},
     trackers::Trackers,
@@ -19,6 +20,8 @@ pub(crate) enum Command {
     Incoming(Box<PieceStream>, Hello),
     /// Fetch it, if it was only served so far, and ask these trackers too.
     Fetch(nearcast_schedule::Fetch, Trackers),
+    /// Its token is another than before, and so is its guard if this is so.
+    FreshToken(bool),
     /// Hold fetching, or go on.
     Pause(bool),
 }
@@ -31,6 +34,7 @@ pub struct Transfer {
 
 pub(crate) struct Shared {
     pub link: Link,
+    pub access: Access,
     pub store: Arc<dyn Store>,
     pub readers: Readers,
     /// Counts what was verified: readers wait on it.
@@ -50,6 +54,10 @@ impl Transfer {
 
     pub(crate) fn arrivals(&self) -> watch::Receiver<u64> {
         self.shared.arrivals.subscribe()
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        &self.shared.access
     }
 
     pub(crate) fn stopped(&self) -> Option<Stopped> {

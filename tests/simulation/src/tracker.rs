@@ -96,7 +96,7 @@ impl Tracker {
 }
 
 fn holding(permille: u16) -> Holding {
-    Holding { resource: FILM, permille, protected: false }
+    Holding { resource: FILM, permille, guard: None }
 }
 
 /// An identity for a number: the multihash of an imagined SHA-256.

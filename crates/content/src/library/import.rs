@@ -80,6 +80,7 @@ impl Library {
             }
             // What was known of the resource before is worth keeping, except its file.
             meta.link = Link { size: meta.link.size, ..there.link };
+            meta.guard = there.guard;
         }
         meta.write(&folder.0).map_err(|error| StoreError::io(&folder.0, error))?;
         sync_folder(&folder.0).map_err(|error| StoreError::io(&folder.0, error))?;

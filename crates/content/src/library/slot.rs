@@ -93,6 +93,7 @@ impl OpenSlot {
             path: place.data,
             origin,
             added: meta.added,
+            guard: meta.guard,
             link: meta.link,
         })
     }

@@ -37,6 +37,8 @@ pub(super) struct Greeted {
 pub(super) struct DialFailure {
     pub reason: String,
     pub retry_after: Option<Duration>,
+    /// The code, if it wants a better token.
+    pub denied: Option<Reason>,
 }
 
 impl Drive {
@@ -61,7 +63,7 @@ impl Drive {
             version: pieces::VERSION,
             resource: link.id,
             size: link.size,
-            token: link.token.clone(),
+            token: self.parts.shared.access.shown(),
             role: self.parts.role,
             group: self.group,
         }
@@ -98,8 +100,7 @@ impl Drive {
             });
             return;
         }
-        // Whoever comes in has to show a token, not to be given one.
-        let mut first = vec![Frame::Hello(Hello { token: None, ..self.hello() })];
+        let mut first = vec![Frame::Hello(self.hello())];
         first.extend(Frame::have(&self.parts.shared.store.held()));
         let peer = self.join(stream, hello, false, first);
         tracing::debug!(?peer, "a peer came in");
@@ -138,8 +139,11 @@ impl Drive {
         let store = Arc::clone(&self.parts.shared.store);
         let reports = self.reports.0.clone();
         let sharing = self.parts.tracking.sharing();
+        // Whoever was dialled may give without a good token of its own, but isn't given anything.
+        let denied = self.parts.shared.access.check(hello.token.as_ref(), &stream.peer).err();
+        let denied = denied.map(|error| error.reason());
         let task = self.jobs.spawn(async move {
-            session::run(peer, stream, store, orders, reports, sharing).await;
+            session::run(peer, stream, store, orders, reports, session::Leave { sharing, denied }).await;
             Done::Session
         });
         for frame in first {
@@ -222,7 +226,7 @@ async fn greet(
     hello: Hello,
     have: Blocks,
 ) -> Result<Box<Greeted>, DialFailure> {
-    let failed = |reason: String| DialFailure { reason, retry_after: None };
+    let failed = |reason: String| DialFailure { reason, retry_after: None, denied: None };
     let mut stream = network.open_pieces(address).await.map_err(|error| failed(error.to_string()))?;
     let resource = hello.resource;
     let began = Instant::now();
@@ -239,6 +243,7 @@ async fn greet(
         }
         Ok(Ok(Some(Frame::Refuse(refuse)))) => Err(DialFailure {
             reason: said(refuse.reason).into(),
+            denied: refuse.reason.denies().then_some(refuse.reason),
             retry_after: if session::may_pass(refuse.reason) {
                 retry_after(&refuse)
             } else {
@@ -268,7 +273,14 @@ fn said(reason: Reason) -> &'static str {
         Reason::NotHeld => "it doesn't hold this any more",
         Reason::Busy => "it serves as many as it can at the moment",
         Reason::EnoughHolders => "enough others hold this",
-        Reason::NotAllowed => "it asks for a permission that the link doesn't give",
+        Reason::NotAllowed => "this film is protected: open it by its publisher's link",
+        Reason::TokenWrong => "the link's token is damaged: copy the link again where you got it",
+        Reason::TokenExpired => "the link has expired: ask its publisher for a new one",
+        Reason::TokenEarly => "the link isn't good yet: try again later, or set this computer's clock",
+        Reason::TokenOfOther => "the link's token is for another film: copy the link again where you got it",
+        Reason::TokenOfTerminal => "the token is bound to another terminal: open the publisher's link itself",
+        Reason::KeyRetired => "the key that signed this link is retired: ask its publisher for a new link",
+        Reason::UnknownGuard => "the link is of a publisher that doesn't protect this film here",
         Reason::Invalid => "it doesn't understand what is asked",
         Reason::Paused => "it has paused sharing",
     }

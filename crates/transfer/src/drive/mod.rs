@@ -30,7 +30,7 @@ use self::{
 };
 use crate::{
     dialling::Contacts,
-    finding::Finding,
+    finding::{Finding, NotFound},
     meter::Meter,
     progress::Stopped,
     session::{Order, Report, Session},
@@ -95,9 +95,12 @@ pub(crate) struct Drive {
     shown: Instant,
     paused: bool,
     stopped: Option<Stopped>,
-    last_failure: Option<String>,
+    /// What happened with the last peer that was dialled, and the code if it wants a better token.
+    last_failure: Option<(String, Option<Reason>)>,
     /// Since when nobody who is connected has had anything that is missing.
     stranded: Option<Instant>,
+    /// Who wants a better token.
+    denied: BTreeSet<PeerId>,
     trace: Option<Trace>,
 }
 
@@ -117,7 +120,7 @@ struct Connected {
 
 /// What a job of the drive has brought.
 enum Done {
-    Found(usize, Result<PeerList, String>),
+    Found(usize, Result<PeerList, NotFound>),
     Dialled(PeerId, Result<Box<Greeted>, DialFailure>),
     Accepted(Peer, RequestId, Result<Blocks, AcceptError>),
     Session,
@@ -156,6 +159,7 @@ impl Drive {
             stopped: None,
             last_failure: None,
             stranded: None,
+            denied: BTreeSet::new(),
             trace: None,
         }
     }
@@ -254,6 +258,17 @@ impl Drive {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Fetch(fetch, trackers) => self.fetch(fetch, &trackers),
+            Command::FreshToken(other_guard) => {
+                let now = Instant::now();
+                if other_guard {
+                    // Who came in before was never asked for this guard's token.
+                    let all: Vec<_> = self.peers.keys().copied().collect();
+                    all.into_iter().for_each(|peer| self.leave(peer, None));
+                }
+                self.denied.clear();
+                self.finding.ask_deniers(now);
+                self.contacts.pardon(now);
+            }
             Command::Pause(_) if self.stopped.is_some() => {}
             Command::Pause(on) => {
                 self.paused = on;
@@ -332,9 +347,9 @@ impl Drive {
         let alone = self.peers.is_empty();
         for (index, tracker) in self.finding.due(now, alone || stranded) {
             let network = Arc::clone(&self.parts.network);
-            let link = &self.parts.shared.link;
+            let shared = &self.parts.shared;
             let stalled = stranded || (alone && self.contacts.count() > 0);
-            let request = crate::finding::request(link, stalled);
+            let request = crate::finding::request(shared.link.id, shared.access.shown(), stalled);
             self.jobs.spawn(async move {
                 Done::Found(index, crate::finding::find(&network, &tracker, &request).await)
             });
@@ -355,10 +370,10 @@ impl Drive {
             Report::Answered { request, result } => self.answered(peer, request, result),
             Report::Refused { request, refuse } => {
                 let failure = match refuse.reason {
-                    Reason::NotHeld | Reason::Invalid | Reason::NotAllowed => Failure::NotHeld,
                     Reason::Busy | Reason::EnoughHolders | Reason::Paused => {
                         Failure::Refused { retry_after: retry_after(&refuse) }
                     }
+                    _ => Failure::NotHeld,
                 };
                 self.handle(Event::Failed { peer, request, verified: Blocks::new(), failure });
             }
@@ -534,11 +549,14 @@ impl Drive {
                 self.contacts.learn(&list.bridges);
                 self.regroup();
             }
-            Done::Found(index, Err(reason)) => self.finding.failed(index, reason, now),
+            Done::Found(index, Err(why)) => self.finding.failed(index, why, now),
             Done::Dialled(peer, Ok(greeted)) => self.dialled(peer, *greeted),
             Done::Dialled(peer, Err(failure)) => {
                 if self.contacts.handle(peer).is_none() {
-                    self.last_failure = Some(failure.reason);
+                    if failure.denied.is_some() {
+                        self.denied.insert(peer);
+                    }
+                    self.last_failure = Some((failure.reason, failure.denied));
                     self.contacts.rest(peer, failure.retry_after, now);
                 }
             }

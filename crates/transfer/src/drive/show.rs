@@ -20,9 +20,15 @@ impl Drive {
             Some(FoundNobody::Failed(tracker, reason, again)) => {
                 Some(Trouble::Tracker { tracker, reason, again })
             }
+            Some(FoundNobody::Denied(why, reason)) => Some(Trouble::Denied { why, reason }),
             Some(FoundNobody::Listed(0)) => Some(Trouble::NobodyHolds),
             Some(FoundNobody::Listed(listed)) => {
-                self.last_failure.clone().map(|reason| Trouble::NobodyReached { listed, reason })
+                let (reason, denied) = self.last_failure.clone()?;
+                let others = || self.contacts.hopeful(|peer| self.denied.contains(peer));
+                Some(match denied {
+                    Some(why) if !others() => Trouble::Denied { why, reason },
+                    _ => Trouble::NobodyReached { listed, reason },
+                })
             }
             _ => None,
         }

@@ -1,20 +1,24 @@
 //! `nearcast-publisher`: a folder of films, put up once.
 
 mod cli;
+mod signing;
 
 use std::{io::IsTerminal, net::IpAddr, process::ExitCode};
 
 use anyhow::Context;
 use clap::Parser;
-use nearcast_network::Signals;
+use nearcast_network::{Signals, identity_on_disk};
 use nearcast_protocol::Role;
-use nearcast_publisher::{Catalogue, Site};
+use nearcast_publisher::{
+    Access, Catalogue, Site,
+    access::{self, keys::Keys, password::Passwords, policy},
+};
 use nearcast_transfer::{Controller, Settings};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -40,6 +44,11 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
+    match &cli.command {
+        Some(Command::Link(asked)) => return signing::link(&asked.state.options()?, asked),
+        Some(Command::RotateKeys(asked)) => return signing::rotate(&asked.state.options()?, asked),
+        None => {}
+    }
     let mut signals = Signals::listen()?;
     let options = cli.options.with_config()?;
     let folder = options.folder.clone().context("name the folder of films: nearcast-publisher FOLDER")?;
@@ -49,7 +58,18 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     let site = Site::listen(options.http_address()).await?;
     let public = public_url(&options, &site)?;
 
+    // So that a setting that is wrong is said before anything is offered.
+    let protect =
+        policy::protect(&folder, &options.protect).context("a pattern of --protect can't be read")?;
+    let passwords = options.password_file.as_deref().map(Passwords::read).transpose()?;
+    let link_life = options.link_life.map_or(access::LINK_LIFE, |period| period.0);
+    if link_life > access::keys::LONGEST {
+        return Err(access::keys::KeyError::TooLong).context("--link-life is too long");
+    }
+    let keys = Keys::new(&state, identity_on_disk(&state.join("identity"))?)?;
+
     let mut settings = Settings::new(state);
+    settings.protect = Some(protect);
     settings.listen = options.listen.clone();
     settings.trackers = options.tracker.clone();
     settings.upload = options.upload.map(|rate| rate.bytes);
@@ -69,12 +89,15 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
 
     let stop = CancellationToken::new();
     let catalogue = Catalogue::new(folder, controller.clone(), public);
+    let access = Access::new(controller.clone(), keys, passwords, link_life)?;
+    let guarding = tokio::spawn(access.clone().follow(stop.clone()));
     let following = tokio::spawn(catalogue.clone().follow(stop.clone()));
     let name = options.name.unwrap_or_else(|| "Films".into());
-    let serving = tokio::spawn(site.serve(name, catalogue, stop.clone()));
+    let serving = tokio::spawn(site.serve(name, catalogue, access, stop.clone()));
     signals.stop().await;
     stop.cancel();
     following.await?;
+    guarding.await?;
     // Browsers keep connections open; they are not waited for longer than this.
     let served = tokio::time::timeout(std::time::Duration::from_secs(3), serving).await;
     controller.stop().await;
