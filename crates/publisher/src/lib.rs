@@ -8,6 +8,7 @@
 pub mod catalogue;
 pub mod folder;
 pub mod length;
+pub mod library;
 mod page;
 pub mod site;
 
