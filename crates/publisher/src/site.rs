@@ -115,19 +115,19 @@ async fn film(State(shared): State<Shared>, Path(id): Path<String>) -> Response 
         Ok(id) => id,
         Err(error) => return (StatusCode::NOT_FOUND, format!("no such film: {error}\n")).into_response(),
     };
-    let Some(title) = shared.catalogue.title(&id) else {
+    let Some((_, film)) = shared.catalogue.film(&id) else {
         return (StatusCode::NOT_FOUND, "no such film here; it may have been taken down\n").into_response();
     };
-    let link = title.link.to_string();
+    let link = film.link.to_string();
     (StatusCode::FOUND, [(header::LOCATION, link), (header::CACHE_CONTROL, "no-store".into())])
         .into_response()
 }
 
 /// Confirms which link an address of this site stands for, so that a tracker's word can be believed.
 async fn confirm(State(shared): State<Shared>, Query(asked): Query<Asked>) -> Response {
-    let title = Url::parse(&asked.url).ok().and_then(|url| shared.catalogue.at_address(&url));
-    match title {
-        Some(title) => Json(serde_json::json!({ "link": title.link.to_string() })).into_response(),
+    let film = Url::parse(&asked.url).ok().and_then(|url| shared.catalogue.at_address(&url));
+    match film {
+        Some(film) => Json(serde_json::json!({ "link": film.link.to_string() })).into_response(),
         None => (StatusCode::NOT_FOUND, "this address stands for no film here\n").into_response(),
     }
 }
