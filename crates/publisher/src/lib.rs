@@ -6,6 +6,7 @@
 //! requests for a film with a redirect to its link (R6).
 
 pub mod catalogue;
+pub mod hours;
 pub mod library;
 mod page;
 pub mod site;

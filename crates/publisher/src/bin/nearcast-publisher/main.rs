@@ -2,14 +2,14 @@
 
 mod cli;
 
-use std::{io::IsTerminal, net::IpAddr, process::ExitCode};
+use std::{io::IsTerminal, net::IpAddr, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::Parser;
 use nearcast_network::Signals;
 use nearcast_protocol::Role;
-use nearcast_publisher::{Catalogue, Library, Site, library};
-use nearcast_transfer::{Controller, Settings};
+use nearcast_publisher::{Catalogue, Library, Site, hours, library};
+use nearcast_transfer::{Controller, LoadRules, Settings};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use url::Url;
@@ -56,7 +56,14 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     settings.upload = options.upload.map(|rate| rate.bytes);
     settings.neighbours = false;
     settings.role = Role::Publisher;
+    settings.upload_each = options.upload_each.map(|rate| rate.bytes);
     settings.streams = options.streams.unwrap_or(50);
+    let usual = settings.load;
+    settings.load = LoadRules {
+        low: options.enough.unwrap_or(usual.low),
+        ask_every: options.count_every.map_or(usual.ask_every, |s| Duration::from_secs(s.into())),
+        ..usual
+    };
     settings.version = concat!("nearcast-publisher/", env!("CARGO_PKG_VERSION")).into();
     if settings.trackers.is_empty() {
         tracing::warn!("no tracker is named (--tracker ADDRESS): viewers won't find this publisher");
@@ -69,23 +76,43 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     println!("catalogue at {public}");
 
     let stop = CancellationToken::new();
-    let (library, following) = Library::open(library::Settings::new(folder, state), controller.clone())?;
+    let mut films = library::Settings::new(folder, state);
+    films.pictures = !options.no_posters;
+    let (library, following) = Library::open(films, controller.clone())?;
     let following = tokio::spawn(following.run(stop.clone()));
     let catalogue = Catalogue::new(library, controller.clone(), public);
+    let limiting = tokio::spawn(keep_hours(options.clone(), controller.clone(), stop.clone()));
     let claiming = tokio::spawn(catalogue.clone().claim(stop.clone()));
-    let name = options.name.unwrap_or_else(|| "Films".into());
+    let name = options.name.clone().unwrap_or_else(|| "Films".into());
     let serving = tokio::spawn(site.serve(name, catalogue, stop.clone()));
     signals.stop().await;
     stop.cancel();
     following.await?;
     claiming.await?;
+    limiting.await?;
     // Browsers keep connections open; they are not waited for longer than this.
-    let served = tokio::time::timeout(std::time::Duration::from_secs(3), serving).await;
+    let served = tokio::time::timeout(Duration::from_secs(3), serving).await;
     controller.stop().await;
     match served {
         Ok(served) => Ok(served??),
         Err(_) => Ok(()),
     }
+}
+
+/// Holds the upload to the limits of the hour.
+async fn keep_hours(options: cli::Options, controller: Controller, stop: CancellationToken) {
+    if options.hours.is_empty() {
+        return;
+    }
+    let keeping = async {
+        loop {
+            let time = jiff::Zoned::now().time();
+            let all = hours::limit_at(&options.hours, time, options.upload.map(|rate| rate.bytes));
+            controller.set_upload(all, options.upload_each.map(|rate| rate.bytes));
+            tokio::time::sleep(hours::until_change(&options.hours, time)).await;
+        }
+    };
+    stop.run_until_cancelled(keeping).await;
 }
 
 /// Where viewers reach the site.
