@@ -97,6 +97,8 @@ pub(super) struct Keeper {
     save_at: Instant,
     save_trouble: Option<String>,
     unshown: bool,
+    /// What was put up and isn't shown yet.
+    news: Vec<(String, ResourceId)>,
     show_at: Instant,
     counted_at: Instant,
     /// What was given before this start.
@@ -131,6 +133,7 @@ impl Keeper {
             save_at: now,
             save_trouble: None,
             unshown: true,
+            news: Vec::new(),
             show_at: now,
             counted_at: now,
             given_before,
@@ -485,7 +488,7 @@ impl Keeper {
             }
         }
         let name = Path::new(&link.name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        tracing::info!(title = name, %id, "put up");
+        self.news.push((name, id));
         let added = UNIX_EPOCH + Duration::from_secs(added);
         self.up.insert(path.to_owned(), Up { link, modified: stamp.modified(), added });
     }
@@ -690,6 +693,10 @@ impl Keeper {
             looked: self.looked,
         };
         self.library.shown.send_replace(Arc::new(snapshot));
+        // Said once it can be seen.
+        for (title, id) in self.news.drain(..) {
+            tracing::info!(title, %id, "put up");
+        }
     }
 }
 
