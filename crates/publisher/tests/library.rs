@@ -1,5 +1,7 @@
 //! The library on real folders, with a real controller: what is put there is up, whatever else lies beside it.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -66,7 +66,7 @@ impl Keeper {
 
     pub(super) fn show(&mut self) {
         self.unshown = false;
-        self.show_at = Instant::now() + PACE;
+        let began = Instant::now();
         let mut problems: Vec<_> = self
             .unreadable
             .iter()
@@ -90,7 +90,10 @@ impl Keeper {
         hashing.sort_by(|a, b| a.path.cmp(&b.path));
         let bytes = self.queue.iter().fold(0, |sum: u64, (size, _)| sum.saturating_add(*size));
         let roots = self.roots();
-        let pictures = |id: &ResourceId| self.looker.pictures_of(id);
+        let pictures = |id: &ResourceId| {
+            let made = self.index.known.get(id).is_some_and(|known| known.pictures);
+            if made { self.looker.pictures_of(id) } else { (None, None) }
+        };
         let shelf =
             Shelf { up: &self.up, said: &self.said, roots: &roots, index: &self.index, pictures: &pictures };
         let snapshot = Snapshot {
@@ -101,6 +104,8 @@ impl Keeper {
             looked: self.looked,
         };
         self.library.shown.send_replace(Arc::new(snapshot));
+        // With very many titles, most of the time goes into other things than showing them.
+        self.show_at = Instant::now() + PACE.max(began.elapsed() * 10);
         // Said once it can be seen.
         for (title, id) in self.news.drain(..) {
             tracing::info!(title, %id, "put up");
