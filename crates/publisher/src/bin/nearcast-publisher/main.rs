@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
+    allow_many_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
@@ -38,6 +39,19 @@ fn main() -> ExitCode {
         Err(error) => fail(&error),
     }
 }
+
+/// Every stream and every film that is served takes a file; the usual soft limit is far below what is allowed.
+#[cfg(unix)]
+fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::info!(%error, "no more files can be open than usual");
+    }
+}
+
+#[cfg(not(unix))]
+fn allow_many_files() {}
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
