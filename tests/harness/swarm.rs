@@ -113,10 +113,10 @@ impl Publisher {
         upload: Option<&str>,
     ) -> Result<Self> {
         let more = upload.map(|upload| ["--upload", upload]);
-        Self::start_with(folder, ip, tracker, films, count, more.as_ref().map_or(&[], |more| more))
+        Self::start_with(folder, ip, tracker, films, count, more.as_ref().map_or(&[], |more| &more[..]))
     }
 
-    /// As [`Publisher::start`], with more arguments.
+    /// As [`Publisher::start`], with any other arguments.
     ///
     /// # Errors
     /// When it doesn't come up.

@@ -61,6 +61,18 @@ pub enum Request {
     /// How many hold this protected resource (R7 b)? The token is needed as in [`Request::Find`].
     #[n(16)]
     CountProtected(#[n(0)] Find),
+    /// Who holds this, seen from another node's address (R7 b)? Answered with [`Answer::Found`] to a publisher
+    /// that holds all of the resource and has a lease: it tells whom it doesn't serve where to go.
+    #[n(7)]
+    FindFor {
+        /// The resource.
+        #[n(0)]
+        resource: ResourceId,
+        /// The IP address of the node that came to the publisher.
+        #[n(1)]
+        #[cbor(with = "wire::text")]
+        address: String,
+    },
 }
 
 /// What the tracker answers.

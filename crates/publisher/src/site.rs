@@ -125,8 +125,8 @@ async fn film(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    match title(&shared, &id) {
-        Ok(title) => answers::get(&shared.access, &title.link, query.as_deref(), &headers),
+    match known(&shared, &id) {
+        Ok(film) => answers::get(&shared.access, &film.link, query.as_deref(), &headers),
         Err(answer) => *answer,
     }
 }
@@ -139,25 +139,25 @@ async fn enter(
     headers: HeaderMap,
     form: Bytes,
 ) -> Response {
-    match title(&shared, &id) {
-        Ok(title) => answers::post(&shared.access, &title.link, &form, Some(from.ip()), &headers),
+    match known(&shared, &id) {
+        Ok(film) => answers::post(&shared.access, &film.link, &form, Some(from.ip()), &headers),
         Err(answer) => *answer,
     }
 }
 
-fn title(shared: &Shared, id: &str) -> Result<Title, Box<Response>> {
+fn known(shared: &Shared, id: &str) -> Result<Film, Box<Response>> {
     let not_here = |why: String| Box::new((StatusCode::NOT_FOUND, why).into_response());
     let id = id.parse::<ResourceId>().map_err(|error| not_here(format!("no such film: {error}\n")))?;
     let gone = || not_here("no such film here; it may have been taken down\n".into());
-    shared.catalogue.title(&id).ok_or_else(gone)
+    shared.catalogue.film(&id).map(|(_, film)| film).ok_or_else(gone)
 }
 
 /// Confirms which link an address of this site stands for, so that a tracker's word can be believed.
 async fn confirm(State(shared): State<Shared>, Query(asked): Query<Asked>) -> Response {
-    let title = Url::parse(&asked.url).ok().and_then(|url| shared.catalogue.at_address(&url));
+    let film = Url::parse(&asked.url).ok().and_then(|url| shared.catalogue.at_address(&url));
     // Who asks for a protected film asks at its own address.
-    match title.filter(|title| !shared.access.protects(&title.link.id)) {
-        Some(title) => Json(serde_json::json!({ "link": title.link.to_string() })).into_response(),
+    match film.filter(|film| !shared.access.protects(&film.link.id)) {
+        Some(film) => Json(serde_json::json!({ "link": film.link.to_string() })).into_response(),
         None => (StatusCode::NOT_FOUND, "this address stands for no film here\n").into_response(),
     }
 }

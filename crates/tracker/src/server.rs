@@ -173,6 +173,21 @@ impl Server {
                 Ok(resource) => Answer::Counted(swarm.count(now, &caller, &resource)),
                 Err(denied) => denied,
             },
+            Request::FindFor { resource, address } => {
+                let resource = match guarding.named(resource, &peer, |id| swarm.is_held(id)) {
+                    Ok(resource) => resource,
+                    Err(denied) => return denied,
+                };
+                let there = address.parse::<IpAddr>().ok().map(|address| {
+                    let observed = address.to_canonical();
+                    Caller { peer, observed, place: table.place_of(observed) }
+                });
+                let list = there.and_then(|there| swarm.find_for(now, &caller, &there, &resource, dice));
+                match list {
+                    Some(list) => Answer::Found(list),
+                    None => refused("only a publisher of the film asks on another's behalf", Duration::ZERO),
+                }
+            }
             Request::Resolve { url } => Answer::Resolved(swarm.resolve(now, url)),
             Request::Claim(claims) => match swarm.claim(now, &peer, claims) {
                 true => Answer::Claimed,

@@ -1,16 +1,17 @@
 //! The controller of one node: its network, its library, and the resources in use.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
 use nearcast_content::{Entry, ImportProgress, Library, LibraryError, MemoryStore, Origin, Store};
-use nearcast_network::{Config, IdentityError, Network, PieceStream, StartError, identity_on_disk};
+use nearcast_network::{Config, IdentityError, Limit, Network, PieceStream, StartError, identity_on_disk};
 use nearcast_protocol::{
     Guard, Link, Multiaddr, ResourceId, Role, TokenError,
+    link::MAX_REPEATS,
     pieces::{Frame, Hello, Reason, Refuse},
     tracker::Claim,
 };
@@ -21,7 +22,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     access::{Access, Judge, Protect, token_of},
     drive::{Drive, Parts, permille, refuse_stream},
+    load::LoadRules,
     reader::Readers,
+    served::{Accounts, Served},
     trackers::Trackers,
     tracking::{TrackerState, Tracking},
     transfer::{Command, Shared, Transfer},
@@ -53,6 +56,13 @@ pub struct Settings {
     pub role: Role,
     /// How many streams are served at once for each resource (R7 a).
     pub streams: usize,
+    /// What a publisher's load is kept to besides `streams` (R7); a terminal has no need of it.
+    pub load: LoadRules,
+    /// Upload no faster than this for any one resource, in bytes/s.
+    pub upload_each: Option<u64>,
+    /// Whether only what [`Controller::offer`] was called for since the start is offered and served, rather
+    /// than all that the library holds. What a publisher was told to hold back stays back after a restart.
+    pub only_offered: bool,
     /// The program and its version, as the tracker is told.
     pub version: String,
     /// Where the schedule of what is fetched writes its event log.
@@ -73,6 +83,9 @@ impl Settings {
             neighbours: true,
             role: Role::Terminal,
             streams: 50,
+            load: LoadRules::default(),
+            upload_each: None,
+            only_offered: false,
             version: concat!("nearcast/", env!("CARGO_PKG_VERSION")).into(),
             trace: None,
             protect: None,
@@ -127,6 +140,11 @@ struct Inner {
     tracking: Arc<Tracking>,
     judge: Judge,
     transfers: Mutex<HashMap<ResourceId, InUse>>,
+    /// What may be served, where not everything may.
+    offered: Option<Mutex<HashSet<ResourceId>>>,
+    accounts: Arc<Accounts>,
+    /// The limit for any one resource, as it is now.
+    upload_each: Mutex<Option<u64>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -154,18 +172,25 @@ impl Controller {
         let network = Arc::new(Network::start(config).await?);
         let incoming = network.incoming_pieces();
         let tracking = Arc::new(Tracking::new(Arc::clone(&network), settings.version.clone(), settings.role));
+        let offered = settings.only_offered.then(Mutex::default);
+        let upload_each = Mutex::new(settings.upload_each);
         let inner = Inner {
+            offered,
             settings,
             network,
             library,
             tracking,
             judge: Judge::default(),
             transfers: Mutex::default(),
+            accounts: Arc::default(),
+            upload_each,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
         let controller = Self { inner: Arc::new(inner) };
-        controller.offer_library();
+        if controller.inner.offered.is_none() {
+            controller.offer_library();
+        }
         if let Some(incoming) = incoming {
             let accepting = controller.clone().accept(incoming);
             let stop = controller.inner.stop.clone();
@@ -245,7 +270,7 @@ impl Controller {
     }
 
     /// How it stands with each tracker.
-    pub fn trackers(&self) -> watch::Receiver<std::collections::BTreeMap<Multiaddr, TrackerState>> {
+    pub fn trackers(&self) -> watch::Receiver<BTreeMap<Multiaddr, TrackerState>> {
         self.inner.tracking.states()
     }
 
@@ -369,6 +394,96 @@ impl Controller {
         }
     }
 
+    /// Takes a file into the library and offers it to whoever asks, without keeping it open: it is opened when
+    /// somebody comes for it. Its link names the settings' trackers. A file that the caller `knows` to have been
+    /// hashed, to that id and not changed since, isn't read.
+    ///
+    /// # Errors
+    /// When the file can't be read, changes while it is read, or the library can't note it.
+    pub async fn offer(
+        &self,
+        path: &Path,
+        known: Option<ResourceId>,
+        progress: impl Fn(ImportProgress) + Send + Sync + 'static,
+        cancelled: Arc<AtomicBool>,
+    ) -> Result<Link, ControllerError> {
+        let (inner, path) = (Arc::clone(&self.inner), path.to_owned());
+        let link = blocking(move || {
+            let vouched = known.map(|id| inner.library.vouch(id, &path)).transpose()?.flatten();
+            let mut link = match vouched {
+                Some(link) => link,
+                None => {
+                    let id = inner.library.import(&path, &progress, &cancelled)?.id();
+                    inner.library.entry(id).map(|entry| entry.link).ok_or(LibraryError::NotHere(id))?
+                }
+            };
+            let mut trackers = inner.settings.trackers.clone();
+            trackers.truncate(MAX_REPEATS);
+            if link.trackers != trackers {
+                inner.library.set_trackers(link.id, trackers.clone())?;
+                link.trackers = trackers;
+            }
+            Ok::<_, LibraryError>(link)
+        })
+        .await?;
+        if self.transfer(&link.id).is_some_and(|used| used.link() != &link || !used.store().complete()) {
+            // Its file has another place or name.
+            self.close(&link.id);
+        }
+        if let Some(offered) = &self.inner.offered {
+            offered.lock().unwrap_or_else(PoisonError::into_inner).insert(link.id);
+        }
+        self.inner.tracking.hold(link.id, 1000, &self.trackers_of(&link));
+        Ok(link)
+    }
+
+    /// Offers a resource no longer and closes its streams at once; the library keeps it.
+    pub fn withhold(&self, id: &ResourceId) {
+        if let Some(offered) = &self.inner.offered {
+            offered.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        }
+        self.close(id);
+        self.inner.tracking.drop_holding(id);
+    }
+
+    fn may_serve(&self, id: &ResourceId) -> bool {
+        let offered = self.inner.offered.as_ref();
+        offered.is_none_or(|offered| offered.lock().unwrap_or_else(PoisonError::into_inner).contains(id))
+    }
+
+    /// What was served of each resource since the start: a publisher's own account.
+    pub fn served(&self) -> BTreeMap<ResourceId, Served> {
+        self.inner.accounts.all()
+    }
+
+    /// Uploads no faster than this from now on, in bytes/s: all together, and of any one resource.
+    pub fn set_upload(&self, all: Option<u64>, each: Option<u64>) {
+        self.inner.network.set_upload_limit(all);
+        *self.inner.upload_each.lock().unwrap_or_else(PoisonError::into_inner) = each;
+        self.transfers().iter().for_each(|transfer| transfer.limit().set(each));
+    }
+
+    fn each(&self) -> Option<u64> {
+        *self.inner.upload_each.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes the files of complete resources that nobody is connected for: they are opened again when somebody
+    /// comes. Whoever comes at this very moment has to dial again.
+    pub fn close_idle(&self) {
+        for transfer in self.transfers() {
+            let id = transfer.id();
+            let mut streams = 0;
+            self.inner.accounts.with(&id, |served| streams = served.streams);
+            if transfer.store().complete()
+                && streams == 0
+                && transfer.progress().peers.all() == 0
+                && !transfer.readers().any()
+            {
+                self.close(&id);
+            }
+        }
+    }
+
     /// Whether what is held is offered to others and uploaded; on from the start. Off, trackers are told so and
     /// requests are refused, while fetching goes on.
     pub fn set_sharing(&self, on: bool) {
@@ -406,8 +521,7 @@ impl Controller {
     /// # Errors
     /// When its files can't be deleted.
     pub async fn remove(&self, id: ResourceId, delete_data: bool) -> Result<(), ControllerError> {
-        self.close(&id);
-        self.inner.tracking.drop_holding(&id);
+        self.withhold(&id);
         let inner = Arc::clone(&self.inner);
         blocking(move || inner.library.remove(id, delete_data)).await?;
         Ok(())
@@ -432,6 +546,7 @@ impl Controller {
             progress: watch::Sender::default(),
             commands,
             store,
+            limit: Arc::new(Limit::new(self.each())),
         });
         self.inner.tracking.guard(id, guard);
         self.inner.tracking.hold(id, permille(&*shared.store), &trackers);
@@ -442,6 +557,11 @@ impl Controller {
             trackers,
             role: self.inner.settings.role,
             streams: self.inner.settings.streams,
+            load: (self.inner.settings.role == Role::Publisher).then(|| {
+                let Settings { streams, load, .. } = self.inner.settings;
+                LoadRules { streams, ..load }
+            }),
+            accounts: Arc::clone(&self.inner.accounts),
             trace: self.inner.settings.trace.clone(),
         };
         let transfer = Transfer::new(shared);
@@ -497,6 +617,9 @@ impl Controller {
 
     /// The transfer a peer asks about: in use, or in the library.
     async fn serve(&self, hello: &Hello) -> Option<Transfer> {
+        if !self.may_serve(&hello.resource) {
+            return None;
+        }
         if let Some(transfer) = self.transfer(&hello.resource) {
             return Some(transfer);
         }

@@ -16,7 +16,7 @@ use std::{
 
 use bytes::BytesMut;
 use nearcast_content::{AcceptError, Store, encoded_len};
-use nearcast_network::{FrameReceiver, FrameSender, PieceStream, StreamError};
+use nearcast_network::{FrameReceiver, FrameSender, Limit, PieceStream, StreamError};
 use nearcast_protocol::{
     Blocks,
     pieces::{Data, Frame, Importing, PieceRequest, Reason, Refuse},
@@ -107,6 +107,8 @@ struct Wanted {
 pub(crate) struct Leave {
     /// Off while the user wants nothing uploaded.
     pub sharing: Arc<AtomicBool>,
+    /// The resource's own upload limit.
+    pub limit: Arc<Limit>,
     /// Why this peer isn't given anything, if it has shown no token that is good for this.
     pub denied: Option<Reason>,
 }
@@ -261,6 +263,8 @@ impl Sending {
         let mut uploads = Uploads::default();
         // A fragment that waits for the upload limit; requests and cancels overtake it.
         let mut fragment: Option<Data> = None;
+        // Whether the resource's own limit has let it through.
+        let mut through = false;
         loop {
             let payload = fragment.as_ref().map_or(0, |data| data.payload.len());
             let frame = tokio::select! {
@@ -279,14 +283,23 @@ impl Sending {
                     Some(Frame::Request(request)) => uploads.push(Instant::now(), request).err(),
                     Some(Frame::Cancel(id)) => {
                         uploads.cancel(id);
-                        fragment.take_if(|data| data.id == id);
+                        if fragment.take_if(|data| data.id == id).is_some() {
+                            through = false;
+                        }
                         None
                     }
                     Some(_) => None,
                     None => return Ending::Closed,
                 },
-                allowed = self.send.allow(payload), if fragment.is_some() => match allowed {
-                    Ok(()) => fragment.take().map(Frame::Data),
+                () = self.leave.limit.take(payload), if fragment.is_some() && !through => {
+                    through = true;
+                    continue;
+                }
+                allowed = self.send.allow(payload), if fragment.is_some() && through => match allowed {
+                    Ok(()) => {
+                        through = false;
+                        fragment.take().map(Frame::Data)
+                    }
                     Err(_) => return Ending::Closed,
                 },
                 () = std::future::ready(()), if fragment.is_none() && !uploads.is_empty() => {

@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use nearcast_protocol::Multiaddr;
 use nearcast_publisher::access::policy::ALL;
+use nearcast_publisher::hours::Hours;
 use nearcast_transfer::rate::Rate;
 use serde::Deserialize;
 use url::Url;
@@ -99,7 +100,8 @@ The configuration file has the same names as the flags:
   folder = \"/srv/films\"
   tracker = [\"/ip4/203.0.113.5/tcp/4401\"]
   public = \"https://films.example/\"
-  upload = \"200Mbit\"";
+  upload = \"200Mbit\"
+  hours = [\"22:00-07:00 = unlimited\"]";
 
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -129,6 +131,13 @@ pub struct Options {
     /// Upload no faster than this, such as 200Mbit.
     #[arg(long, value_name = "RATE")]
     pub upload: Option<Rate>,
+    /// Upload no faster than this for any one film.
+    #[arg(long, value_name = "RATE")]
+    pub upload_each: Option<Rate>,
+    /// Another upload limit for a part of the day, such as "22:00-07:00 = unlimited"; may repeat, the first
+    /// that fits counts.
+    #[arg(long, value_name = "HOURS")]
+    pub hours: Vec<Hours>,
     /// How many viewers are served at once for each film [default: 50].
     #[arg(long, value_name = "NUMBER")]
     pub streams: Option<usize>,
@@ -141,6 +150,17 @@ pub struct Options {
     /// How long a link is good that the password has given [default: 24h].
     #[arg(long, value_name = "TIME")]
     pub link_life: Option<Period>,
+    /// Once so many viewers hold a whole film, serve only networks where none does; 0 serves always
+    /// [default: 40].
+    #[arg(long, value_name = "NUMBER")]
+    pub enough: Option<u32>,
+    /// How often the trackers are asked how many viewers hold a film that is being served, in seconds
+    /// [default: 20].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub count_every: Option<u32>,
+    /// Make no posters and storyboards.
+    #[arg(long)]
+    pub no_posters: bool,
     /// Where the identity and the index are kept [default: the data folder].
     #[arg(long, value_name = "FOLDER", env = "STATE_DIRECTORY")]
     pub state: Option<PathBuf>,
@@ -164,6 +184,11 @@ impl Options {
             public: self.public.or(file.public),
             name: self.name.or(file.name),
             upload: self.upload.or(file.upload),
+            upload_each: self.upload_each.or(file.upload_each),
+            hours: if self.hours.is_empty() { file.hours } else { self.hours },
+            enough: self.enough.or(file.enough),
+            count_every: self.count_every.or(file.count_every),
+            no_posters: self.no_posters || file.no_posters,
             streams: self.streams.or(file.streams),
             protect: if self.protect.is_empty() { file.protect } else { self.protect },
             password_file: self.password_file.or(file.password_file),
