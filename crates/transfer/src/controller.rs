@@ -236,6 +236,17 @@ impl Controller {
         guard
     }
 
+    /// Puts the protection of what the library holds into force; to be called before it is offered. May read and
+    /// write a file.
+    fn protect(&self, id: &ResourceId) -> Option<Guard> {
+        let guard = self.inner.library.entry(*id).and_then(|entry| self.guard_of(&entry));
+        self.inner.tracking.guard(*id, guard);
+        if let Some(used) = self.transfer(id) {
+            used.access().set(guard, used.link());
+        }
+        guard
+    }
+
     /// Links that keys signed, which this guard certified before `floor` (seconds since 1970), count no more here.
     pub fn revoke(&self, guard: Guard, floor: u64) {
         self.inner.judge.lock().unwrap_or_else(PoisonError::into_inner).raise(guard, floor);
@@ -373,23 +384,20 @@ impl Controller {
         all.extend(
             self.inner.settings.trackers.iter().filter(|tracker| !trackers.contains(tracker)).cloned(),
         );
-        let (entry, store) = blocking(move || {
+        let controller = self.clone();
+        let (link, guard, store) = blocking(move || {
             let store = inner.library.import(&path, &progress, &cancelled)?;
             inner.library.set_trackers(store.id(), all)?;
-            let entry = inner.library.entry(store.id()).ok_or(LibraryError::NotHere(store.id()))?;
-            Ok::<_, LibraryError>((entry, store))
+            let entry = inner.library.entry(store.id());
+            let link = entry.map(|entry| entry.link).ok_or(LibraryError::NotHere(store.id()))?;
+            Ok::<_, LibraryError>((link, controller.protect(&store.id()), store))
         })
         .await?;
-        let (guard, link) = (self.guard_of(&entry), entry.link);
         if self.transfer(&link.id).is_some_and(|known| known.link() != &link) {
             self.close(&link.id);
         }
         match self.transfer(&link.id) {
-            Some(known) => {
-                known.access().set(guard, &link);
-                self.inner.tracking.guard(link.id, guard);
-                Ok(known)
-            }
+            Some(known) => Ok(known),
             None => self.use_store(link, guard, store),
         }
     }
