@@ -19,7 +19,8 @@ use url::Url;
 
 use crate::{
     access::{Access, answers},
-    catalogue::{Catalogue, Title},
+    catalogue::Catalogue,
+    library::Film,
     page,
 };
 

@@ -415,8 +415,9 @@ impl Controller {
         progress: impl Fn(ImportProgress) + Send + Sync + 'static,
         cancelled: Arc<AtomicBool>,
     ) -> Result<Link, ControllerError> {
-        let (inner, path) = (Arc::clone(&self.inner), path.to_owned());
+        let (controller, path) = (self.clone(), path.to_owned());
         let link = blocking(move || {
+            let inner = &controller.inner;
             let vouched = known.map(|id| inner.library.vouch(id, &path)).transpose()?.flatten();
             let mut link = match vouched {
                 Some(link) => link,
@@ -431,6 +432,8 @@ impl Controller {
                 inner.library.set_trackers(link.id, trackers.clone())?;
                 link.trackers = trackers;
             }
+            // Before it is offered to anyone.
+            controller.protect(&link.id);
             Ok::<_, LibraryError>(link)
         })
         .await?;
