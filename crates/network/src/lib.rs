@@ -51,5 +51,6 @@ pub use exchange::TrackerCall;
 pub use frames::{FrameReceiver, FrameSender, PieceStream, StreamError};
 pub use identity::{IdentityError, identity_on_disk};
 pub use libp2p::identity::Keypair;
+pub use limit::Limit;
 pub use network::Network;
 pub use signals::Signals;

@@ -13,12 +13,14 @@ use std::{
 use nearcast_content::ImportProgress;
 use nearcast_protocol::{Link, ResourceId, link::is_file_name, tracker::Claim};
 use nearcast_transfer::Controller;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
     folder::{Found, Scan, scan},
     length::Lengths,
+    library::{Facts, Film, Hashing, Snapshot},
 };
 
 /// How often the folder is looked at.
@@ -54,12 +56,13 @@ pub struct Catalogue {
     public: Url,
     lengths: Lengths,
     shelf: Arc<RwLock<Shelf>>,
+    shown: watch::Sender<Arc<Snapshot>>,
 }
 
 impl Catalogue {
     /// A catalogue of the films in `folder`, whose site is reached at `public`.
     pub fn new(folder: PathBuf, controller: Controller, public: Url) -> Self {
-        Self { folder, controller, public, lengths: Lengths::new(), shelf: Arc::default() }
+        Self { folder, controller, public, lengths: Lengths::new(), shelf: Arc::default(), shown: watch::Sender::default() }
     }
 
     /// The films that are up, by title.
@@ -74,6 +77,45 @@ impl Catalogue {
     pub fn title(&self, id: &ResourceId) -> Option<Title> {
         let shelf = self.shelf.read().unwrap_or_else(PoisonError::into_inner);
         shelf.titles.values().map(|(_, title)| title).find(|title| title.link.id == *id).cloned()
+    }
+
+    /// What is up, at every moment.
+    pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.shown.subscribe()
+    }
+
+    fn publish(&self) {
+        let shelf = self.shelf.read().unwrap_or_else(PoisonError::into_inner);
+        let titles = shelf.titles.values().map(|(found, title)| Arc::new(self.shown_as(found, title))).collect();
+        let reading = shelf.reading.iter();
+        let hashing = reading.map(|(name, done, of)| Hashing { path: name.into(), done: *done, of: *of }).collect();
+        self.shown.send_replace(Arc::new(Snapshot { titles, hashing, looked: true, ..Snapshot::default() }));
+    }
+
+    fn shown_as(&self, found: &Found, title: &Title) -> crate::library::Title {
+        let inside = found.path.strip_prefix(&self.folder).ok().and_then(|path| path.parent());
+        let folders = inside.into_iter().flat_map(|inside| inside.components());
+        let length = title.length.unwrap_or_default().as_millis();
+        let film = Film {
+            link: title.link.clone(),
+            path: found.path.clone(),
+            episode: None,
+            quality: None,
+            facts: Facts { duration_ms: length.try_into().unwrap_or(0), ..Facts::default() },
+            modified: found.modified,
+        };
+        crate::library::Title {
+            key: title.link.id,
+            name: title.title.clone(),
+            category: folders.map(|folder| folder.as_os_str().to_string_lossy().into_owned()).collect(),
+            films: vec![film],
+            subtitles: Vec::new(),
+            poster: None,
+            storyboard: None,
+            added: found.modified,
+            modified: found.modified,
+            held: false,
+        }
     }
 
     /// The file being hashed now: name, bytes done, bytes in all.
@@ -122,10 +164,14 @@ impl Catalogue {
             }
             match self.put_up(&film, cancelled).await {
                 Ok(title) => {
-                    tracing::info!(title = title.title, id = %title.link.id, "put up");
-                    let mut shelf = self.shelf.write().unwrap_or_else(PoisonError::into_inner);
-                    shelf.refused.remove(&film.path);
-                    shelf.titles.insert(film.path.clone(), (film, title));
+                    let (name, id) = (title.title.clone(), title.link.id);
+                    {
+                        let mut shelf = self.shelf.write().unwrap_or_else(PoisonError::into_inner);
+                        shelf.refused.remove(&film.path);
+                        shelf.titles.insert(film.path.clone(), (film, title));
+                    }
+                    self.publish();
+                    tracing::info!(title = name, %id, "put up");
                     added = true;
                 }
                 Err(why) => self.refuse_once(&film.path.clone(), &why, Some(film)),
@@ -133,6 +179,7 @@ impl Catalogue {
             self.shelf.write().unwrap_or_else(PoisonError::into_inner).reading = None;
         }
         if added || changed {
+            self.publish();
             self.claim();
         }
     }

@@ -9,7 +9,6 @@ pub mod catalogue;
 pub mod folder;
 pub mod length;
 pub mod library;
-mod page;
 pub mod site;
 
 pub use catalogue::{Catalogue, Title};

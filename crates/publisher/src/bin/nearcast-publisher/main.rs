@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Parser;
 use nearcast_network::Signals;
 use nearcast_protocol::Role;
-use nearcast_publisher::{Catalogue, Site};
+use nearcast_publisher::{Catalogue, Site, site};
 use nearcast_transfer::{Controller, Settings};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -68,10 +68,11 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     println!("catalogue at {public}");
 
     let stop = CancellationToken::new();
+    let name = options.name.unwrap_or_else(|| "Films".into());
+    let settings = site::Settings::new(name, public.clone());
     let catalogue = Catalogue::new(folder, controller.clone(), public);
     let following = tokio::spawn(catalogue.clone().follow(stop.clone()));
-    let name = options.name.unwrap_or_else(|| "Films".into());
-    let serving = tokio::spawn(site.serve(name, catalogue, stop.clone()));
+    let serving = tokio::spawn(site.serve(settings, controller.clone(), catalogue.watch(), stop.clone()));
     signals.stop().await;
     stop.cancel();
     following.await?;
