@@ -359,8 +359,8 @@ fn copy(from: &Path, target: &Path) -> io::Result<()> {
     })
 }
 
-/// The name of a file as a link can carry it.
-fn link_name(path: &Path) -> String {
+/// The name of a file as a link can carry it: whatever bytes it has, something readable that leads nowhere.
+pub fn link_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if is_file_name(&name) { name.into_owned() } else { names::safe(&name) }
 }

@@ -1,7 +1,7 @@
 //! The controller of one node: its network, its library, and the resources in use.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
@@ -11,6 +11,7 @@ use nearcast_content::{Entry, ImportProgress, Library, LibraryError, MemoryStore
 use nearcast_network::{Config, IdentityError, Network, PieceStream, StartError, identity_on_disk};
 use nearcast_protocol::{
     Link, Multiaddr, ResourceId, Role,
+    link::MAX_REPEATS,
     pieces::{Frame, Hello, Reason, Refuse},
     tracker::Claim,
 };
@@ -51,6 +52,9 @@ pub struct Settings {
     pub role: Role,
     /// How many streams are served at once for each resource (R7 a).
     pub streams: usize,
+    /// Whether only what [`Controller::offer`] was called for since the start is offered and served, rather
+    /// than all that the library holds. What a publisher was told to hold back stays back after a restart.
+    pub only_offered: bool,
     /// The program and its version, as the tracker is told.
     pub version: String,
     /// Where the schedule of what is fetched writes its event log.
@@ -69,6 +73,7 @@ impl Settings {
             neighbours: true,
             role: Role::Terminal,
             streams: 50,
+            only_offered: false,
             version: concat!("nearcast/", env!("CARGO_PKG_VERSION")).into(),
             trace: None,
         }
@@ -118,6 +123,8 @@ struct Inner {
     library: Library,
     tracking: Arc<Tracking>,
     transfers: Mutex<HashMap<ResourceId, InUse>>,
+    /// What may be served, where not everything may.
+    offered: Option<Mutex<HashSet<ResourceId>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -145,7 +152,9 @@ impl Controller {
         let network = Arc::new(Network::start(config).await?);
         let incoming = network.incoming_pieces();
         let tracking = Arc::new(Tracking::new(Arc::clone(&network), settings.version.clone(), settings.role));
+        let offered = settings.only_offered.then(Mutex::default);
         let inner = Inner {
+            offered,
             settings,
             network,
             library,
@@ -155,7 +164,9 @@ impl Controller {
             stop: CancellationToken::new(),
         };
         let controller = Self { inner: Arc::new(inner) };
-        controller.offer_library();
+        if controller.inner.offered.is_none() {
+            controller.offer_library();
+        }
         if let Some(incoming) = incoming {
             let accepting = controller.clone().accept(incoming);
             let stop = controller.inner.stop.clone();
@@ -282,6 +293,63 @@ impl Controller {
         }
     }
 
+    /// Takes a file into the library and offers it to whoever asks, without keeping it open: it is opened when
+    /// somebody comes for it. Its link names the settings' trackers. A file that the caller `knows` to have been
+    /// hashed, to that id and not changed since, isn't read.
+    ///
+    /// # Errors
+    /// When the file can't be read, changes while it is read, or the library can't note it.
+    pub async fn offer(
+        &self,
+        path: &Path,
+        known: Option<ResourceId>,
+        progress: impl Fn(ImportProgress) + Send + Sync + 'static,
+        cancelled: Arc<AtomicBool>,
+    ) -> Result<Link, ControllerError> {
+        let (inner, path) = (Arc::clone(&self.inner), path.to_owned());
+        let link = blocking(move || {
+            let vouched = known.map(|id| inner.library.vouch(id, &path)).transpose()?.flatten();
+            let mut link = match vouched {
+                Some(link) => link,
+                None => {
+                    let id = inner.library.import(&path, &progress, &cancelled)?.id();
+                    inner.library.entry(id).map(|entry| entry.link).ok_or(LibraryError::NotHere(id))?
+                }
+            };
+            let mut trackers = inner.settings.trackers.clone();
+            trackers.truncate(MAX_REPEATS);
+            if link.trackers != trackers {
+                inner.library.set_trackers(link.id, trackers.clone())?;
+                link.trackers = trackers;
+            }
+            Ok::<_, LibraryError>(link)
+        })
+        .await?;
+        if self.transfer(&link.id).is_some_and(|used| used.link() != &link || !used.store().complete()) {
+            // Its file has another place or name.
+            self.close(&link.id);
+        }
+        if let Some(offered) = &self.inner.offered {
+            offered.lock().unwrap_or_else(PoisonError::into_inner).insert(link.id);
+        }
+        self.inner.tracking.hold(link.id, 1000, &self.trackers_of(&link));
+        Ok(link)
+    }
+
+    /// Offers a resource no longer and closes its streams at once; the library keeps it.
+    pub fn withhold(&self, id: &ResourceId) {
+        if let Some(offered) = &self.inner.offered {
+            offered.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        }
+        self.close(id);
+        self.inner.tracking.drop_holding(id);
+    }
+
+    fn may_serve(&self, id: &ResourceId) -> bool {
+        let offered = self.inner.offered.as_ref();
+        offered.is_none_or(|offered| offered.lock().unwrap_or_else(PoisonError::into_inner).contains(id))
+    }
+
     /// Whether what is held is offered to others and uploaded; on from the start. Off, trackers are told so and
     /// requests are refused, while fetching goes on.
     pub fn set_sharing(&self, on: bool) {
@@ -319,8 +387,7 @@ impl Controller {
     /// # Errors
     /// When its files can't be deleted.
     pub async fn remove(&self, id: ResourceId, delete_data: bool) -> Result<(), ControllerError> {
-        self.close(&id);
-        self.inner.tracking.drop_holding(&id);
+        self.withhold(&id);
         let inner = Arc::clone(&self.inner);
         blocking(move || inner.library.remove(id, delete_data)).await?;
         Ok(())
@@ -393,6 +460,9 @@ impl Controller {
 
     /// The transfer a peer asks about: in use, or in the library.
     async fn serve(&self, hello: &Hello) -> Option<Transfer> {
+        if !self.may_serve(&hello.resource) {
+            return None;
+        }
         if let Some(transfer) = self.transfer(&hello.resource) {
             return Some(transfer);
         }

@@ -135,6 +135,15 @@ impl OpenSlot {
         self.keep_name()
     }
 
+    /// The data lies elsewhere now: whoever uses the store has to open it anew.
+    pub(super) fn move_to(&mut self, meta: Meta) -> Result<(), StoreError> {
+        if let Some(store) = self.store.upgrade() {
+            store.retire();
+        }
+        self.store = Weak::new();
+        self.set_meta(meta)
+    }
+
     /// Makes the name of the slot's own folder outlast a power cut.
     fn keep_name(&self) -> Result<(), StoreError> {
         self.folder.parent().map_or(Ok(()), sync_folder).map_err(|error| self.error(error))

@@ -1,15 +1,26 @@
 //! The publisher's library: the films of its folders, hashed, indexed, looked into and shared.
 //!
 //! [`Library`] is a cheap handle. What is up is a [`Snapshot`], replaced whole when something changes, so that
-//! whoever shows it never waits for whoever hashes. [`Library::follow`] does the work until it is stopped.
+//! whoever shows it never waits for whoever hashes. [`Following::run`] does the work until it is stopped.
 
 mod given;
+mod grouping;
+mod index;
+mod keeper;
+mod looking;
+mod naming;
+mod scan;
 mod title;
+mod watching;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use nearcast_protocol::ResourceId;
+use nearcast_transfer::Controller;
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use self::{index::Index, keeper::Keeper};
 
 pub use self::given::{Given, GivenOf};
 pub use self::title::{
@@ -93,7 +104,51 @@ struct Inner {
     orders: mpsc::Sender<Order>,
 }
 
+/// The work of a library, to be run beside it.
+pub struct Following {
+    keeper: Keeper,
+    orders: mpsc::Receiver<Order>,
+}
+
+impl Following {
+    /// Keeps the library true to its folders until stopped; what it knows is written then.
+    pub async fn run(self, stop: CancellationToken) {
+        self.keeper.run(self.orders, stop).await;
+    }
+}
+
+/// Why a library can't be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("the publisher's own folder {folder} can't be used: {source}", folder = .folder.display())]
+pub struct OpenError {
+    folder: PathBuf,
+    source: std::io::Error,
+}
+
 impl Library {
+    /// Opens the library. The controller has to be set up with
+    /// [`only_offered`](nearcast_transfer::Settings::only_offered), so that what is held back stays back, and with
+    /// a folder that no other process uses. Nothing happens until [`Following::run`].
+    ///
+    /// # Errors
+    /// When the publisher's own folder can't be used.
+    pub fn open(mut settings: Settings, controller: Controller) -> Result<(Self, Following), OpenError> {
+        let opened = std::fs::create_dir_all(&settings.state).and_then(|()| {
+            settings.state = std::path::absolute(&settings.state)?;
+            for root in &mut settings.roots {
+                *root = std::path::absolute(&*root)?;
+            }
+            Index::read(&settings.state)
+        });
+        let failed = |source| OpenError { folder: settings.state.clone(), source };
+        let index = opened.map_err(failed)?;
+        let (orders, receiver) = mpsc::channel(ORDERS);
+        let (shown, given) = (watch::Sender::default(), watch::Sender::default());
+        let inner = Arc::new(Inner { settings, shown, given, orders });
+        let keeper = Keeper::new(Arc::clone(&inner), controller, index);
+        Ok((Self { inner }, Following { keeper, orders: receiver }))
+    }
+
     /// How it was set up.
     pub fn settings(&self) -> &Settings {
         &self.inner.settings

@@ -25,7 +25,7 @@ pub struct Snapshot {
 pub struct Title {
     /// What it is called by in URLs: the resource id of its first file. Stays while that file's content does.
     pub key: ResourceId,
-    /// What people call it: given by hand, by `title.toml`, by the file's own tag, or made of the file's name.
+    /// What people call it: given by hand, by `title.toml`, or made of the file's name.
     pub name: String,
     /// The folders it lies in, outermost first; empty in the top folder.
     pub category: Vec<String>,

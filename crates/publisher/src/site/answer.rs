@@ -10,7 +10,13 @@ use maud::Markup;
 use super::language::Language;
 
 /// A page in a language; `chosen` is kept for the next visit.
-pub(crate) fn html(headers: &HeaderMap, status: StatusCode, page: Markup, language: Language, chosen: bool) -> Response {
+pub(crate) fn html(
+    headers: &HeaderMap,
+    status: StatusCode,
+    page: Markup,
+    language: Language,
+    chosen: bool,
+) -> Response {
     let mut response = tagged(headers, status, "text/html; charset=utf-8", page.into_string());
     let out = response.headers_mut();
     out.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(language.tag()));
@@ -37,7 +43,9 @@ pub(crate) fn tagged(headers: &HeaderMap, status: StatusCode, kind: &'static str
     let out = response.headers_mut();
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    if status == StatusCode::OK && let Ok(tag) = HeaderValue::from_str(&tag) {
+    if status == StatusCode::OK
+        && let Ok(tag) = HeaderValue::from_str(&tag)
+    {
         out.insert(header::ETAG, tag);
     }
     response
@@ -46,7 +54,8 @@ pub(crate) fn tagged(headers: &HeaderMap, status: StatusCode, kind: &'static str
 /// A part of the program, which changes only with it: it is asked for under a name that does too.
 pub(crate) fn part(kind: &'static str, text: &'static str) -> Response {
     let forever = HeaderValue::from_static("public, max-age=86400");
-    ([(header::CONTENT_TYPE, HeaderValue::from_static(kind)), (header::CACHE_CONTROL, forever)], text).into_response()
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(kind)), (header::CACHE_CONTROL, forever)], text)
+        .into_response()
 }
 
 #[cfg(test)]

@@ -164,7 +164,8 @@ mod tests {
     use super::*;
 
     fn answer() -> Response {
-        Body::from_stream(stream::iter((0..3).map(|_| Ok::<_, axum::Error>(Bytes::from_static(b"bytes"))))).into_response()
+        Body::from_stream(stream::iter((0..3).map(|_| Ok::<_, axum::Error>(Bytes::from_static(b"bytes")))))
+            .into_response()
     }
 
     #[tokio::test(start_paused = true)]

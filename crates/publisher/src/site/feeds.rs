@@ -39,7 +39,8 @@ fn about(scene: &Scene<'_>, shown: &Shown) -> String {
 
 /// RSS 2.0.
 pub(crate) fn rss(scene: &Scene<'_>, shelf: &Shelf) -> String {
-    let date = |shown: &Shown| figures::moment(shown.title.added).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let date =
+        |shown: &Shown| figures::moment(shown.title.added).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
     let channel: Markup = html! {
         (XML)
         rss version="2.0" xmlns:atom="http://www.w3.org/2005/Atom" {
@@ -163,7 +164,9 @@ mod tests {
         let shelf = shelf(&["Old", "电影/New <1>"]);
         let feed = rss(&scene, &shelf);
         assert!(feed.starts_with("<?xml") && feed.contains("<title>A &amp; B</title>"), "{feed}");
-        assert!(feed.contains("<title>New &lt;1&gt;</title>") && feed.contains("<link>https://films.example/t/"));
+        assert!(
+            feed.contains("<title>New &lt;1&gt;</title>") && feed.contains("<link>https://films.example/t/")
+        );
         assert!(feed.find("New").unwrap() < feed.find("Old").unwrap());
         assert!(feed.contains("<pubDate>Tue, 14 Nov 2023 22:13:2"), "{feed}");
         let json = json_feed(&scene, &shelf);

@@ -20,7 +20,9 @@ pub(crate) fn bytes(size: u64) -> String {
         0..1_000 => format!("{size} B"),
         1_000..1_000_000 => format!("{} kB", size / 1_000),
         1_000_000..1_000_000_000 => format!("{} MB", size / 1_000_000),
-        1_000_000_000..1_000_000_000_000 => format!("{}.{} GB", size / 1_000_000_000, size / 100_000_000 % 10),
+        1_000_000_000..1_000_000_000_000 => {
+            format!("{}.{} GB", size / 1_000_000_000, size / 100_000_000 % 10)
+        }
         _ => format!("{}.{} TB", size / 1_000_000_000_000, size / 100_000_000_000 % 10),
     }
 }
@@ -145,7 +147,8 @@ mod tests {
     #[test]
     fn a_wide_film_has_the_quality_of_its_width() {
         let track = |width, height| VideoTrack { width, height, ..VideoTrack::default() };
-        let cases = [((1920, 800), "1080p"), ((3840, 1600), "4K"), ((1280, 720), "720p"), ((320, 240), "240p")];
+        let cases =
+            [((1920, 800), "1080p"), ((3840, 1600), "4K"), ((1280, 720), "720p"), ((320, 240), "240p")];
         for ((width, height), said) in cases {
             assert_eq!(quality(&track(width, height)).as_deref(), Some(said));
         }

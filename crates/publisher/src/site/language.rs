@@ -118,7 +118,11 @@ mod tests {
             ("zh;q=nonsense, en", Language::English),
             ("", Language::English),
         ] {
-            assert_eq!(Language::of(&headers(&[(header::ACCEPT_LANGUAGE, asked)]), None), expected, "{asked}");
+            assert_eq!(
+                Language::of(&headers(&[(header::ACCEPT_LANGUAGE, asked)]), None),
+                expected,
+                "{asked}"
+            );
         }
     }
 

@@ -52,11 +52,7 @@ use tower_http::compression::{CompressionLayer, predicate::Predicate};
 use url::Url;
 
 use self::{
-    direct::Direct,
-    language::Language,
-    neighbours::Neighbours,
-    pages::Scene,
-    request::parameter,
+    direct::Direct, language::Language, neighbours::Neighbours, pages::Scene, request::parameter,
     shelf::Shelf,
 };
 use crate::library::Snapshot;
@@ -248,19 +244,29 @@ impl Site {
 }
 
 fn router(shared: Shared) -> Router {
-    let texts = |_: axum::http::StatusCode, _: axum::http::Version, headers: &HeaderMap, _: &axum::http::Extensions| {
+    let texts = |_: axum::http::StatusCode,
+                 _: axum::http::Version,
+                 headers: &HeaderMap,
+                 _: &axum::http::Extensions| {
         let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        ["text/", "application/json", "application/feed+json", "application/rss", "application/xml", "image/svg", "application/manifest"]
-            .iter()
-            .any(|text| kind.starts_with(text))
+        [
+            "text/",
+            "application/json",
+            "application/feed+json",
+            "application/rss",
+            "application/xml",
+            "image/svg",
+            "application/manifest",
+        ]
+        .iter()
+        .any(|text| kind.starts_with(text))
     };
     let compressed = CompressionLayer::new()
         .quality(tower_http::CompressionLevel::Fastest)
         .compress_when(texts.and(LongEnough));
     let pages = visitors::routes().layer(compressed);
-    let films = Router::new()
-        .route("/v/{id}", get(request::film))
-        .route("/v/{id}/{name}", get(request::file));
+    let films =
+        Router::new().route("/v/{id}", get(request::film)).route("/v/{id}/{name}", get(request::file));
     pages.merge(films).layer(middleware::from_fn(protected)).with_state(shared)
 }
 
@@ -285,7 +291,10 @@ async fn protected(request: Request, next: middleware::Next) -> Response {
         "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; \
          manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     };
-    let html = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    let html = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     let headers = response.headers_mut();
     // A browser that shows a bare film makes a page of its own around it, which a policy would empty.
     if html || !film {

@@ -78,7 +78,12 @@ impl Neighbours {
 
     /// What can be said of a film that isn't here. Its link can be made if another publisher of this very
     /// address claims one, or if the visitor's address says the size, which every player proves anyway.
-    pub(crate) async fn elsewhere(&self, id: &ResourceId, address: &Url, said: Option<(u64, String)>) -> Elsewhere {
+    pub(crate) async fn elsewhere(
+        &self,
+        id: &ResourceId,
+        address: &Url,
+        said: Option<(u64, String)>,
+    ) -> Elsewhere {
         let counts = self.counts(id).await.unwrap_or_default();
         let holders = counts.in_group.saturating_add(counts.outside);
         if holders == 0 {
@@ -102,7 +107,8 @@ impl Neighbours {
         let _place = self.asking.try_acquire().ok()?;
         let request = Request::Resolve { url: address.as_str().to_owned() };
         for tracker in &self.controller.settings().trackers {
-            let Ok(Answer::Resolved(links)) = self.controller.network().ask(tracker, &request, PATIENCE).await
+            let Ok(Answer::Resolved(links)) =
+                self.controller.network().ask(tracker, &request, PATIENCE).await
             else {
                 continue;
             };

@@ -6,6 +6,22 @@ use maud::{Markup, html};
 pub(crate) const WIDTH: u32 = 480;
 pub(crate) const HEIGHT: u32 = 270;
 
+/// Hues that go together, in degrees.
+const COLOURS: [[u32; 2]; 12] = [
+    [250, 190],
+    [268, 322],
+    [216, 262],
+    [196, 226],
+    [332, 14],
+    [284, 246],
+    [164, 198],
+    [8, 338],
+    [226, 302],
+    [20, 38],
+    [205, 168],
+    [312, 278],
+];
+
 /// What a name decides about its picture.
 struct Drawing {
     hue: u32,
@@ -20,8 +36,7 @@ impl Drawing {
         let hash = blake3::hash(name.as_bytes());
         let bytes = hash.as_bytes();
         let number = |at: usize, below: u32| u32::from(bytes[at % 32]) * below / 256;
-        let hue = number(0, 360);
-        let second = (hue + 30 + number(1, 70)) % 360;
+        let [hue, second] = COLOURS[bytes[0] as usize % COLOURS.len()];
         let circle = |at: usize| (number(at, WIDTH), number(at + 1, HEIGHT), 60 + number(at + 2, 130));
         let circles = [3, 7, 11].map(circle).to_vec();
         Self { hue, second, circles, tilt: number(16, 60), letter: initial(name) }
@@ -74,7 +89,14 @@ mod tests {
 
     #[test]
     fn initials_in_any_script() {
-        let cases = [("Big Buck Bunny", "BB"), ("sintel", "S"), ("大兔子 邦尼", "大"), ("7 days", "7"), ("", "▶"), ("<b>", "B")];
+        let cases = [
+            ("Big Buck Bunny", "BB"),
+            ("sintel", "S"),
+            ("大兔子 邦尼", "大"),
+            ("7 days", "7"),
+            ("", "▶"),
+            ("<b>", "B"),
+        ];
         for (name, expected) in cases {
             assert_eq!(initial(name), expected, "{name}");
         }

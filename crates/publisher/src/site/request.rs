@@ -38,7 +38,8 @@ enum Asker {
 
 impl Asker {
     fn of(headers: &HeaderMap) -> Self {
-        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
+        let text =
+            |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
         let accept = text(header::ACCEPT);
         let range = headers.contains_key(header::RANGE);
         if accept.contains(LINK_TYPE) || text(header::USER_AGENT).starts_with("nearcast/") {
@@ -65,7 +66,7 @@ pub(super) async fn film(
 ) -> Response {
     let asker = Asker::of(&headers);
     let shelf = shared.shelf().await;
-    let (link, shown) = match found(&shared, &shelf, &id, query.as_deref(), &headers, asker).await {
+    let (link, _) = match found(&shared, &shelf, &id, query.as_deref(), &headers, asker).await {
         Ok(found) => found,
         Err(answer) => return *answer,
     };
@@ -75,7 +76,7 @@ pub(super) async fn film(
             let query = query.map(|query| format!("?{query}")).unwrap_or_default();
             Redirect::to(&format!("../play/{}{query}", link.id)).into_response()
         }
-        Asker::Player => bytes(&shared, &link, &shown_name(shown), &method, &headers).await,
+        Asker::Player => bytes(&shared, &link, &method, &headers).await,
     }
 }
 
@@ -90,7 +91,7 @@ pub(super) async fn file(
     let shelf = shared.shelf().await;
     let asker = if headers.contains_key(header::RANGE) { Asker::Player } else { Asker::of(&headers) };
     match found(&shared, &shelf, &id, query.as_deref(), &headers, asker).await {
-        Ok((link, shown)) => bytes(&shared, &link, &shown_name(shown), &method, &headers).await,
+        Ok((link, _)) => bytes(&shared, &link, &method, &headers).await,
         Err(answer) => *answer,
     }
 }
@@ -107,7 +108,8 @@ pub(super) async fn play_page(
         Ok(found) => found,
         Err(answer) => return *answer,
     };
-    let visit = Visit::new(&headers, query.as_deref(), "../", format!("play/{id}{}", carried(query.as_deref())));
+    let visit =
+        Visit::new(&headers, query.as_deref(), "../", format!("play/{id}{}", carried(query.as_deref())));
     let direct = shared.direct.offered();
     let download = shared.settings.download.as_ref();
     let carried = carried(query.as_deref());
@@ -124,7 +126,8 @@ pub(super) async fn confirm(State(shared): State<Shared>, RawQuery(query): RawQu
     match id.map(|id| (id, shelf.asked(&id))) {
         Some((_, Asked::Up(link, _))) => match admit(link, None) {
             Ok(link) => Json(serde_json::json!({ "link": link.to_string() })).into_response(),
-            Err(_) => (StatusCode::FORBIDDEN, "this film is protected; ask for it at its own address\n").into_response(),
+            Err(_) => (StatusCode::FORBIDDEN, "this film is protected; ask for it at its own address\n")
+                .into_response(),
         },
         Some((_, Asked::Held)) => (StatusCode::GONE, "this film was taken down\n").into_response(),
         _ => (StatusCode::NOT_FOUND, "this address stands for no film here\n").into_response(),
@@ -152,7 +155,9 @@ async fn found<'a>(
             _ => (status, what.line(&scene)).into_response(),
         })
     };
-    let Ok(id) = id.parse::<ResourceId>() else { return Err(say(StatusCode::NOT_FOUND, Trouble::NoFilm, None)) };
+    let Ok(id) = id.parse::<ResourceId>() else {
+        return Err(say(StatusCode::NOT_FOUND, Trouble::NoFilm, None));
+    };
     match shelf.asked(&id) {
         Asked::Up(link, shown) => match admit(link, parameter(query, "token").as_deref()) {
             Ok(link) => Ok((link, shown)),
@@ -169,7 +174,11 @@ async fn found<'a>(
             let elsewhere = shared.neighbours.elsewhere(&id, &address, said).await;
             Err(match elsewhere.link {
                 Some(link) if asker != Asker::Browser => Box::new(redirect(shared, &link)),
-                link @ Some(_) => say(StatusCode::NOT_FOUND, Trouble::Elsewhere { holders: elsewhere.holders }, link.as_ref()),
+                link @ Some(_) => say(
+                    StatusCode::NOT_FOUND,
+                    Trouble::Elsewhere { holders: elsewhere.holders },
+                    link.as_ref(),
+                ),
                 None if elsewhere.holders > 0 => {
                     say(StatusCode::NOT_FOUND, Trouble::Elsewhere { holders: elsewhere.holders }, None)
                 }
@@ -193,7 +202,7 @@ fn redirect(shared: &Shared, link: &Link) -> Response {
 }
 
 /// The bytes, or why there is no place.
-async fn bytes(shared: &Shared, link: &Link, name: &str, method: &Method, headers: &HeaderMap) -> Response {
+async fn bytes(shared: &Shared, link: &Link, method: &Method, headers: &HeaderMap) -> Response {
     let opened = match shared.controller.transfer(&link.id) {
         Some(transfer) => Ok(transfer),
         // It is whole in the library: nothing has to be fetched.
@@ -208,7 +217,7 @@ async fn bytes(shared: &Shared, link: &Link, name: &str, method: &Method, header
     };
     // The resource id is the content: no better validator exists.
     let mut answer = local::answer(move || transfer.reader(), &format!("\"{}\"", link.id), method, headers);
-    let disposition = format!("inline; filename*=UTF-8''{}", encoded(name));
+    let disposition = format!("inline; filename*=UTF-8''{}", encoded(&link.name));
     let out = answer.headers_mut();
     if let Ok(disposition) = HeaderValue::from_str(&disposition) {
         out.insert(header::CONTENT_DISPOSITION, disposition);
@@ -216,7 +225,8 @@ async fn bytes(shared: &Shared, link: &Link, name: &str, method: &Method, header
     // Pages of other origins may play it, as with any film on the web.
     out.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     out.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
-    let carries = matches!(answer.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT) && *method == Method::GET;
+    let carries =
+        matches!(answer.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT) && *method == Method::GET;
     if !carries {
         return answer;
     }
@@ -236,10 +246,6 @@ async fn bytes(shared: &Shared, link: &Link, name: &str, method: &Method, header
             answer
         }
     }
-}
-
-fn shown_name(shown: &Shown) -> String {
-    shown.title.name.clone()
 }
 
 /// One parameter of a question, decoded.

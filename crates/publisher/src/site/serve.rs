@@ -51,7 +51,10 @@ pub(crate) async fn serve(
         let (service, stop) = (TowerToHyperService::new(router.clone()), stop.clone());
         open.spawn(async move {
             let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(HEADERS).max_buf_size(HEAD_BYTES);
+            http.timer(TokioTimer::new())
+                .header_read_timeout(HEAD)
+                .max_headers(HEADERS)
+                .max_buf_size(HEAD_BYTES);
             let mut serving = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
             tokio::select! {
                 ended = serving.as_mut() => drop(ended),

@@ -176,7 +176,9 @@ impl Index {
     fn new(snapshot: &Snapshot) -> Self {
         let (held, open): (Vec<_>, Vec<_>) = snapshot.titles.iter().partition(|title| title.held);
         let mut titles: Vec<Shown> = open.into_iter().map(|title| Shown::new(Arc::clone(title))).collect();
-        titles.sort_by(|a, b| by_name(a.folded_name(), b.folded_name()).then_with(|| a.title.key.cmp(&b.title.key)));
+        titles.sort_by(|a, b| {
+            by_name(a.folded_name(), b.folded_name()).then_with(|| a.title.key.cmp(&b.title.key))
+        });
         let mut index = Self { orders: orders(&titles), ..Self::default() };
         for (at, shown) in (0_u32..).zip(&titles) {
             for (which, link) in (0_u32..).zip(shown.title.links()) {
@@ -216,7 +218,8 @@ impl Index {
         let inside = |shown: &&Shown| {
             let category = &question.category;
             let rest = shown.category.strip_prefix(category.as_str());
-            let inside = category.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            let inside =
+                category.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
             inside && question.wanted.is_in(&shown.found_by)
         };
         let found: Vec<&Shown> = self.in_order(question.order).filter(inside).collect();
@@ -232,7 +235,11 @@ impl Index {
         let inside = self.categories.iter().filter(|(path, _)| path.starts_with(&front));
         let direct = inside.filter(|(path, _)| path.matches('/').count() == depth);
         let mut categories: Vec<_> = direct
-            .map(|(path, count)| Category { path: path.clone(), name: path[front.len()..].to_owned(), count: *count })
+            .map(|(path, count)| Category {
+                path: path.clone(),
+                name: path[front.len()..].to_owned(),
+                count: *count,
+            })
             .collect();
         categories.sort_by(|a, b| by_name(&folded(&a.name), &folded(&b.name)));
         categories
@@ -262,7 +269,9 @@ impl Shown {
         let first = title.films.first();
         let episodes = title.films.iter().filter_map(|film| film.episode);
         let episodes = episodes.collect::<BTreeSet<_>>().len();
-        let best = |film: &Film| film.facts.video.iter().map(|video| u64::from(video.width) * u64::from(video.height)).max();
+        let best = |film: &Film| {
+            film.facts.video.iter().map(|video| u64::from(video.width) * u64::from(video.height)).max()
+        };
         let finest = title.films.iter().max_by_key(|film| best(film));
         let names = title.films.iter().map(|film| film.link.name.as_str());
         let found_by: Vec<&str> = [title.name.as_str(), category.as_str()].into_iter().chain(names).collect();
@@ -315,7 +324,18 @@ pub(crate) mod tests {
         let films = vec![film];
         let subtitles = vec![];
         let (poster, storyboard) = (None, None);
-        Arc::new(Title { key: id, name, category, films, subtitles, poster, storyboard, added: at, modified: at, held: false })
+        Arc::new(Title {
+            key: id,
+            name,
+            category,
+            films,
+            subtitles,
+            poster,
+            storyboard,
+            added: at,
+            modified: at,
+            held: false,
+        })
     }
 
     pub(crate) fn shelf(paths: &[&str]) -> Shelf {
@@ -329,7 +349,8 @@ pub(crate) mod tests {
 
     #[test]
     fn a_question_is_answered_within_a_folder_and_in_an_order() {
-        let shelf = shelf(&["Zoo", "电影/大兔子", "Series/One/Part 10", "Series/One/Part 9", "Series B/Part 1"]);
+        let shelf =
+            shelf(&["Zoo", "电影/大兔子", "Series/One/Part 10", "Series/One/Part 9", "Series B/Part 1"]);
         let ask = |question: &Question| names(&shelf.page(question));
         let all = Question::default();
         assert_eq!(ask(&all), ["Part 1", "Part 9", "Part 10", "Zoo", "大兔子"]);

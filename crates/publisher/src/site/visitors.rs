@@ -60,7 +60,13 @@ async fn index(State(shared): State<Shared>, RawQuery(query): RawQuery, headers:
 }
 
 /// The title that a key stands for, or the page that says there is none.
-fn shown<'a>(shared: &Shared, shelf: &'a Shelf, key: &str, headers: &HeaderMap, query: Option<&str>) -> Result<&'a Shown, Box<Response>> {
+fn shown<'a>(
+    shared: &Shared,
+    shelf: &'a Shelf,
+    key: &str,
+    headers: &HeaderMap,
+    query: Option<&str>,
+) -> Result<&'a Shown, Box<Response>> {
     let missing = |status, trouble| Err(Box::new(no(shared, headers, query, "../", status, trouble)));
     match key.parse::<ResourceId>().map(|key| shelf.asked(&key)) {
         Ok(Asked::Up(_, shown)) => Ok(shown),
@@ -69,7 +75,12 @@ fn shown<'a>(shared: &Shared, shelf: &'a Shelf, key: &str, headers: &HeaderMap, 
     }
 }
 
-async fn title_page(State(shared): State<Shared>, Path(key): Path<String>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+async fn title_page(
+    State(shared): State<Shared>,
+    Path(key): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
     let shelf = shared.shelf().await;
     let shown = match shown(&shared, &shelf, &key, &headers, query.as_deref()) {
         Ok(shown) => shown,
@@ -84,7 +95,12 @@ async fn title_page(State(shared): State<Shared>, Path(key): Path<String>, RawQu
 }
 
 /// How many hold a title, in a sentence: what the page fetches once it is shown.
-async fn holders(State(shared): State<Shared>, Path(key): Path<String>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+async fn holders(
+    State(shared): State<Shared>,
+    Path(key): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
     let shelf = shared.shelf().await;
     let shown = match shown(&shared, &shelf, &key, &headers, query.as_deref()) {
         Ok(shown) => shown,
@@ -102,7 +118,12 @@ async fn holders(State(shared): State<Shared>, Path(key): Path<String>, RawQuery
     ([(header::CACHE_CONTROL, "no-store")], said.unwrap_or_default()).into_response()
 }
 
-async fn embedded(State(shared): State<Shared>, Path(key): Path<String>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+async fn embedded(
+    State(shared): State<Shared>,
+    Path(key): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
     let shelf = shared.shelf().await;
     match shown(&shared, &shelf, &key, &headers, query.as_deref()) {
         Ok(shown) => {
@@ -139,13 +160,15 @@ async fn poster(State(shared): State<Shared>, Path(name): Path<String>, headers:
 }
 
 async fn rss(State(shared): State<Shared>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
-    let (shelf, visit) = (shared.shelf().await, Visit::new(&headers, query.as_deref(), "", "feed.xml".into()));
+    let (shelf, visit) =
+        (shared.shelf().await, Visit::new(&headers, query.as_deref(), "", "feed.xml".into()));
     let feed = feeds::rss(&visit.scene(&shared), &shelf);
     answer::tagged(&headers, StatusCode::OK, "application/rss+xml; charset=utf-8", feed)
 }
 
 async fn json_feed(State(shared): State<Shared>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
-    let (shelf, visit) = (shared.shelf().await, Visit::new(&headers, query.as_deref(), "", "feed.json".into()));
+    let (shelf, visit) =
+        (shared.shelf().await, Visit::new(&headers, query.as_deref(), "", "feed.json".into()));
     let feed = feeds::json_feed(&visit.scene(&shared), &shelf).to_string();
     answer::tagged(&headers, StatusCode::OK, "application/feed+json", feed)
 }
@@ -158,7 +181,12 @@ async fn sitemap(State(shared): State<Shared>, headers: HeaderMap) -> Response {
 
 async fn robots(State(shared): State<Shared>, headers: HeaderMap) -> Response {
     let visit = Visit::new(&headers, None, "", String::new());
-    answer::tagged(&headers, StatusCode::OK, "text/plain; charset=utf-8", feeds::robots(&visit.scene(&shared)))
+    answer::tagged(
+        &headers,
+        StatusCode::OK,
+        "text/plain; charset=utf-8",
+        feeds::robots(&visit.scene(&shared)),
+    )
 }
 
 async fn manifest(State(shared): State<Shared>, headers: HeaderMap) -> Response {
@@ -178,7 +206,14 @@ async fn lost(State(shared): State<Shared>, uri: Uri, headers: HeaderMap) -> Res
     no(&shared, &headers, uri.query(), up, StatusCode::NOT_FOUND, Trouble::NotFound)
 }
 
-fn no(shared: &Shared, headers: &HeaderMap, query: Option<&str>, up: &'static str, status: StatusCode, what: Trouble) -> Response {
+fn no(
+    shared: &Shared,
+    headers: &HeaderMap,
+    query: Option<&str>,
+    up: &'static str,
+    status: StatusCode,
+    what: Trouble,
+) -> Response {
     let visit = Visit::new(headers, query, up, String::new());
     let page = trouble(&visit.scene(shared), what, None);
     answer::html(headers, status, page, visit.language, false)

@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Parser;
 use nearcast_network::Signals;
 use nearcast_protocol::Role;
-use nearcast_publisher::{Catalogue, Site, site};
+use nearcast_publisher::{Catalogue, Library, Site, library, site};
 use nearcast_transfer::{Controller, Settings};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -49,7 +49,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     let site = Site::listen(options.http_address()).await?;
     let public = public_url(&options, &site)?;
 
-    let mut settings = Settings::new(state);
+    let mut settings = Settings::new(state.clone());
+    settings.only_offered = true;
     settings.listen = options.listen.clone();
     settings.trackers = options.tracker.clone();
     settings.upload = options.upload.map(|rate| rate.bytes);
@@ -68,14 +69,17 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     println!("catalogue at {public}");
 
     let stop = CancellationToken::new();
+    let (library, following) = Library::open(library::Settings::new(folder, state), controller.clone())?;
+    let following = tokio::spawn(following.run(stop.clone()));
     let name = options.name.unwrap_or_else(|| "Films".into());
     let settings = site::Settings::new(name, public.clone());
-    let catalogue = Catalogue::new(folder, controller.clone(), public);
-    let following = tokio::spawn(catalogue.clone().follow(stop.clone()));
-    let serving = tokio::spawn(site.serve(settings, controller.clone(), catalogue.watch(), stop.clone()));
+    let serving = tokio::spawn(site.serve(settings, controller.clone(), library.watch(), stop.clone()));
+    let catalogue = Catalogue::new(library, controller.clone(), public);
+    let claiming = tokio::spawn(catalogue.clone().claim(stop.clone()));
     signals.stop().await;
     stop.cancel();
     following.await?;
+    claiming.await?;
     // Browsers keep connections open; they are not waited for longer than this.
     let served = tokio::time::timeout(std::time::Duration::from_secs(3), serving).await;
     controller.stop().await;

@@ -111,10 +111,10 @@ fn trail(scene: &Scene<'_>, question: &Question) -> Markup {
     let parts: Vec<&str> = question.category.split('/').collect();
     html! {
         nav class="trail" aria-label=(scene.words().categories) {
-            a href={ (scene.up) "./" (address("", "", question.order, 1)) } { (scene.words().all) }
+            a href={ (scene.top()) (address("", "", question.order, 1)) } { (scene.words().all) }
             @for end in 1..parts.len() {
                 " / "
-                a href={ (scene.up) "./" (address("", &parts[..end].join("/"), question.order, 1)) } { (parts[end - 1]) }
+                a href={ (scene.top()) (address("", &parts[..end].join("/"), question.order, 1)) } { (parts[end - 1]) }
             }
         }
     }
@@ -122,7 +122,7 @@ fn trail(scene: &Scene<'_>, question: &Question) -> Markup {
 
 fn folders(scene: &Scene<'_>, shelf: &Shelf, question: &Question) -> Markup {
     let inside = shelf.categories_in(&question.category);
-    let to = |path: &str| format!("{}./{}", scene.up, address(scene.question, path, question.order, 1));
+    let to = |path: &str| format!("{}{}", scene.top(), address(scene.question, path, question.order, 1));
     let chip = |one: &crate::site::shelf::Category| {
         html! {
             li { a href=(to(&one.path)) { (one.name) " " span class="count" { (one.count) } } }
@@ -153,7 +153,7 @@ fn orders(scene: &Scene<'_>, question: &Question) -> Markup {
         nav class="orders" aria-label=(scene.words().sorting) {
             span aria-hidden="true" { (scene.words().sorting) }
             @for order in Order::ALL {
-                a href={ (scene.up) "./" (address(scene.question, &question.category, order, 1)) }
+                a href={ (scene.top()) (address(scene.question, &question.category, order, 1)) }
                     aria-current=[(order == question.order).then_some("true")] { (scene.language.order(order)) }
             }
         }
@@ -171,16 +171,19 @@ fn nothing(scene: &Scene<'_>, shelf: &Shelf) -> Markup {
             } @else {
                 h2 { (words.nothing_found) }
                 p { (words.nothing_found_more) }
-                p { a class="button second" href={ (scene.up) "./" } { (words.show_all) } }
+                p { a class="button second" href=(scene.top()) { (words.show_all) } }
             }
         }
     }
 }
 
 fn pages(scene: &Scene<'_>, question: &Question, shown: &Page<'_>) -> Markup {
-    let to = |page| format!("{}./{}", scene.up, address(scene.question, &question.category, question.order, page));
+    let to = |page| {
+        format!("{}{}", scene.top(), address(scene.question, &question.category, question.order, page))
+    };
     let (now, last) = (shown.page, shown.pages);
-    let mut near: Vec<usize> = (1..=last).filter(|page| *page == 1 || *page == last || page.abs_diff(now) <= 2).collect();
+    let mut near: Vec<usize> =
+        (1..=last).filter(|page| *page == 1 || *page == last || page.abs_diff(now) <= 2).collect();
     near.dedup();
     html! {
         @if last > 1 {
@@ -249,7 +252,10 @@ mod tests {
     fn a_search_that_finds_nothing_helps_on() {
         let shelf = shelf(&["One"]);
         let page = show(Language::Chinese, &shelf, "<二>", Question::default());
-        assert!(page.contains("没有找到") && page.contains("&lt;二&gt;") && page.contains("noindex"), "{page}");
+        assert!(
+            page.contains("没有找到") && page.contains("&lt;二&gt;") && page.contains("noindex"),
+            "{page}"
+        );
         let empty = show(Language::English, &Shelf::default(), "", Question::default());
         assert!(empty.contains("Nothing is here yet"));
     }
@@ -258,7 +264,8 @@ mod tests {
     fn long_lists_have_pages_that_keep_the_question() {
         let paths: Vec<String> = (0..1000).map(|number| format!("中 文/Film {number}")).collect();
         let shelf = shelf(&paths.iter().map(String::as_str).collect::<Vec<_>>());
-        let question = Question { category: "中 文".into(), order: Order::Newest, page: 10, ..Question::default() };
+        let question =
+            Question { category: "中 文".into(), order: Order::Newest, page: 10, ..Question::default() };
         let page = show(Language::English, &shelf, "film", question);
         assert!(page.contains("q=film&amp;in=%E4%B8%AD%20%E6%96%87&amp;sort=new&amp;page=11"), "{page}");
         assert!(page.contains("page=21") && page.contains("Page 10 of 21"));

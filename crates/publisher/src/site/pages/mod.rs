@@ -52,7 +52,7 @@ pub(crate) struct Head {
     pub picture: Option<String>,
     /// The length of the film it shows, s.
     pub film_seconds: Option<u64>,
-    /// Where the browser goes by itself after a second.
+    /// What the browser opens by itself. It stays on the page, whether a program for it is there or not.
     pub refresh: Option<String>,
     /// Not for search engines.
     pub unlisted: bool,
@@ -72,6 +72,11 @@ impl Scene<'_> {
     /// The page's own address may be the empty one only at the top.
     fn here_or_top(&self) -> &str {
         if self.here.is_empty() && self.up.is_empty() { "./" } else { &self.here }
+    }
+
+    /// The site's top, from the page.
+    pub(crate) fn top(&self) -> &'static str {
+        if self.up.is_empty() { "./" } else { self.up }
     }
 
     /// The whole address of a path below the site's top.
@@ -94,11 +99,11 @@ pub(crate) fn page(scene: &Scene<'_>, head: &Head, content: &Markup) -> Markup {
             body {
                 a class="skip" href="#content" { (words.skip) }
                 header class="top" {
-                    a class="brand" href={ (up) "./" } {
+                    a class="brand" href=(scene.top()) {
                         img src={ (up) "icon.svg" } alt="" width="32" height="32";
                         span { (scene.site) }
                     }
-                    form class="search" role="search" action={ (up) "./" } method="get" {
+                    form class="search" role="search" action=(scene.top()) method="get" {
                         label class="unseen" for="q" { (words.search_for) }
                         (MAGNIFIER)
                         input id="q" type="search" name="q" value=(scene.question) placeholder=(words.search_for)
@@ -127,7 +132,11 @@ pub(crate) fn page(scene: &Scene<'_>, head: &Head, content: &Markup) -> Markup {
 fn machine_words(scene: &Scene<'_>, head: &Head) -> Markup {
     let up = scene.up;
     let address = scene.whole(&scene.here);
-    let title = if head.title == scene.site { head.title.clone() } else { format!("{} · {}", head.title, scene.site) };
+    let title = if head.title == scene.site {
+        head.title.clone()
+    } else {
+        format!("{} · {}", head.title, scene.site)
+    };
     let picture = head.picture.as_deref().map(|picture| scene.whole(picture));
     let locale = if scene.language == Language::English { "en_US" } else { "zh_CN" };
     html! {
@@ -137,7 +146,7 @@ fn machine_words(scene: &Scene<'_>, head: &Head) -> Markup {
         meta name="theme-color" media="(prefers-color-scheme: light)" content="#f6f6fb";
         meta name="theme-color" media="(prefers-color-scheme: dark)" content="#0f0e17";
         @if let Some(target) = &head.refresh {
-            meta http-equiv="refresh" content={ "1;url=" (target) };
+            meta http-equiv="refresh" content={ "0;url=" (target) };
         }
         title { (title) }
         meta name="description" content=(head.description);

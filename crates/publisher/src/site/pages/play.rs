@@ -6,7 +6,10 @@
 use maud::{Markup, html};
 use nearcast_protocol::Link;
 
-use super::{Head, Scene, TRIANGLE, page, picture, picture_path, title::{copied, file_path}};
+use super::{
+    Head, Scene, TRIANGLE, page, picture, picture_path,
+    title::{copied, file_path},
+};
 use crate::site::{figures, shelf::Shown};
 
 /// What the page offers.

@@ -91,10 +91,10 @@ pub(crate) fn title(scene: &Scene<'_>, shown: &Shown, known: &Known) -> Markup {
 fn trail(scene: &Scene<'_>, title: &Title) -> Markup {
     html! {
         nav class="trail" aria-label=(scene.words().categories) {
-            a href={ (scene.up) "./" } { (scene.words().all) }
+            a href=(scene.top()) { (scene.words().all) }
             @for end in 1..=title.category.len() {
                 " / "
-                a href={ (scene.up) "./?in=" (encoded(&title.category[..end].join("/"))) } { (title.category[end - 1]) }
+                a href={ (scene.top()) "?in=" (encoded(&title.category[..end].join("/"))) } { (title.category[end - 1]) }
             }
         }
     }
@@ -103,7 +103,8 @@ fn trail(scene: &Scene<'_>, title: &Title) -> Markup {
 fn facts(scene: &Scene<'_>, title: &Title, film: &Film) -> Markup {
     let (words, language) = (scene.words(), scene.language);
     let picture = film.facts.video.first().map(|video| {
-        let size = if video.width > 0 { format!(" {} × {}", video.width, video.height) } else { String::new() };
+        let size =
+            if video.width > 0 { format!(" {} × {}", video.width, video.height) } else { String::new() };
         let fps = video.fps.map(|fps| format!(", {} fps", (fps * 100.0).round() / 100.0)).unwrap_or_default();
         format!("{}{size}{fps}", video.codec)
     });

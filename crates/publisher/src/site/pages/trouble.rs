@@ -55,8 +55,7 @@ impl Trouble {
 pub(crate) fn trouble(scene: &Scene<'_>, trouble: Trouble, link: Option<&Link>) -> Markup {
     let words = scene.words();
     let (heading, more) = trouble.said(scene);
-    let head =
-        Head { title: heading.into(), description: more.into(), unlisted: true, ..Head::default() };
+    let head = Head { title: heading.into(), description: more.into(), unlisted: true, ..Head::default() };
     let content = html! {
         div class="nothing" {
             h1 { (heading) }
@@ -66,7 +65,7 @@ pub(crate) fn trouble(scene: &Scene<'_>, trouble: Trouble, link: Option<&Link>) 
                 @if let Some(link) = link {
                     a class="button" href=(link) { (TRIANGLE) (words.open_app) }
                 }
-                a class="button second" href={ (scene.up) "./" } { (words.to_catalogue) }
+                a class="button second" href=(scene.top()) { (words.to_catalogue) }
             }
         }
     };
