@@ -16,7 +16,7 @@
 //! need no script, load nothing from elsewhere, and keep nothing about a visitor but a chosen language.
 
 mod admission;
-mod answer;
+pub(crate) mod answer;
 pub(crate) mod direct;
 mod feeds;
 pub(crate) mod figures;
@@ -26,7 +26,7 @@ pub(crate) mod pages;
 mod poster;
 mod request;
 mod search;
-mod serve;
+pub(crate) mod serve;
 pub(crate) mod shelf;
 mod visitors;
 pub(crate) mod words;
@@ -120,13 +120,13 @@ pub struct Site {
     address: SocketAddr,
 }
 
-/// What all answers are made of; a clone is the same.
+/// What is published, for the site and for whoever runs it; a clone is the same.
 #[derive(Clone)]
-pub(crate) struct Shared {
-    pub settings: Arc<Settings>,
-    pub controller: Controller,
-    pub direct: Direct,
-    pub neighbours: Neighbours,
+pub struct Publication {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) controller: Controller,
+    pub(crate) direct: Direct,
+    pub(crate) neighbours: Neighbours,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     /// The shelf as it was last made. Made by who asks first after a change.
     made: Arc<Mutex<Arc<Shelf>>>,
@@ -153,7 +153,7 @@ impl Visit {
         Self { question, ..self }
     }
 
-    pub(crate) fn scene<'a>(&'a self, shared: &'a Shared) -> Scene<'a> {
+    pub(crate) fn scene<'a>(&'a self, shared: &'a Publication) -> Scene<'a> {
         Scene {
             site: &shared.settings.name,
             public: &shared.settings.public,
@@ -165,7 +165,29 @@ impl Visit {
     }
 }
 
-impl Shared {
+impl Publication {
+    /// What `snapshots` show, under the settings.
+    pub fn new(settings: Settings, controller: Controller, snapshots: watch::Receiver<Arc<Snapshot>>) -> Self {
+        Self {
+            direct: Direct::new(settings.direct, settings.direct_rate),
+            neighbours: Neighbours::new(controller.clone()),
+            settings: Arc::new(settings),
+            controller,
+            snapshots,
+            made: Arc::default(),
+        }
+    }
+
+    /// Gives no new places to those without the app: the end is near.
+    pub fn close(&self) {
+        self.direct.close();
+    }
+
+    /// Streams to those without the app.
+    pub fn direct_streams(&self) -> usize {
+        self.direct.streams()
+    }
+
     /// What is shown at this moment.
     pub(crate) async fn shelf(&self) -> Arc<Shelf> {
         let snapshot = self.snapshots.borrow().clone();
@@ -212,38 +234,18 @@ impl Site {
         self.address
     }
 
-    /// Serves what the library shows until stopped; answers under way are finished, for as long as the settings say.
+    /// Serves what is published until stopped; answers under way are finished, for as long as the settings say.
     ///
     /// # Errors
     /// When the listener fails.
-    pub async fn serve(
-        self,
-        settings: Settings,
-        controller: Controller,
-        snapshots: watch::Receiver<Arc<Snapshot>>,
-        stop: CancellationToken,
-    ) -> Result<(), SiteError> {
-        let (connections, drain) = (settings.connections, settings.drain);
-        let shared = Shared {
-            direct: Direct::new(settings.direct, settings.direct_rate),
-            neighbours: Neighbours::new(controller.clone()),
-            settings: Arc::new(settings),
-            controller,
-            snapshots,
-            made: Arc::default(),
-        };
-        let direct = shared.direct.clone();
-        let closing = async {
-            stop.cancelled().await;
-            direct.close();
-        };
-        let serving = serve::serve(self.listener, router(shared), connections, stop.clone(), drain);
-        let (served, ()) = tokio::join!(serving, closing);
-        served.map_err(SiteError::Serve)
+    pub async fn serve(self, publication: Publication, stop: CancellationToken) -> Result<(), SiteError> {
+        let (connections, drain) = (publication.settings.connections, publication.settings.drain);
+        let serving = serve::serve(self.listener, router(publication), connections, stop, drain);
+        serving.await.map_err(SiteError::Serve)
     }
 }
 
-fn router(shared: Shared) -> Router {
+fn router(shared: Publication) -> Router {
     let texts = |_: axum::http::StatusCode,
                  _: axum::http::Version,
                  headers: &HeaderMap,

@@ -10,7 +10,7 @@ use nearcast_transfer::{Fetch, Keep, local, resolve::LINK_TYPE};
 use url::{Url, form_urlencoded};
 
 use super::{
-    Shared, Visit,
+    Publication, Visit,
     admission::admit,
     answer,
     pages::{
@@ -58,7 +58,7 @@ impl Asker {
 
 /// `GET /v/<id>`: the address of a film, for everyone.
 pub(super) async fn film(
-    State(shared): State<Shared>,
+    State(shared): State<Publication>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
     method: Method,
@@ -82,7 +82,7 @@ pub(super) async fn film(
 
 /// `GET /v/<id>/<name>`: its bytes, whoever asks.
 pub(super) async fn file(
-    State(shared): State<Shared>,
+    State(shared): State<Publication>,
     Path((id, _name)): Path<(String, String)>,
     RawQuery(query): RawQuery,
     method: Method,
@@ -98,7 +98,7 @@ pub(super) async fn file(
 
 /// `GET /play/<id>`: the page that opens the app.
 pub(super) async fn play_page(
-    State(shared): State<Shared>,
+    State(shared): State<Publication>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -119,7 +119,7 @@ pub(super) async fn play_page(
 }
 
 /// Confirms which link an address of this site stands for, so that a tracker's word can be believed.
-pub(super) async fn confirm(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Response {
+pub(super) async fn confirm(State(shared): State<Publication>, RawQuery(query): RawQuery) -> Response {
     let asked = parameter(query.as_deref(), "url").and_then(|url| Url::parse(&url).ok());
     let shelf = shared.shelf().await;
     let id = asked.and_then(|url| shared.id_at(&url));
@@ -136,7 +136,7 @@ pub(super) async fn confirm(State(shared): State<Shared>, RawQuery(query): RawQu
 
 /// The link that an id stands for, if whoever asks may have it; else what to answer.
 async fn found<'a>(
-    shared: &Shared,
+    shared: &Publication,
     shelf: &'a Shelf,
     id: &str,
     query: Option<&str>,
@@ -189,7 +189,7 @@ async fn found<'a>(
 }
 
 /// The redirect that a controller follows; its body is for those who can't.
-fn redirect(shared: &Shared, link: &Link) -> Response {
+fn redirect(shared: &Publication, link: &Link) -> Response {
     let target = link.to_string();
     let bytes = shared.settings.public.join(&format!("v/{}/{}", link.id, encoded(&link.name)));
     let hint = match bytes {
@@ -202,7 +202,7 @@ fn redirect(shared: &Shared, link: &Link) -> Response {
 }
 
 /// The bytes, or why there is no place.
-async fn bytes(shared: &Shared, link: &Link, method: &Method, headers: &HeaderMap) -> Response {
+async fn bytes(shared: &Publication, link: &Link, method: &Method, headers: &HeaderMap) -> Response {
     let opened = match shared.controller.transfer(&link.id) {
         Some(transfer) => Ok(transfer),
         // It is whole in the library: nothing has to be fetched.

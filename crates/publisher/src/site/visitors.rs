@@ -10,7 +10,7 @@ use axum::{
 use nearcast_protocol::ResourceId;
 
 use super::{
-    Shared, Visit, answer, feeds,
+    Publication, Visit, answer, feeds,
     pages::{
         self, catalogue, embed, title,
         trouble::{Trouble, trouble},
@@ -20,7 +20,7 @@ use super::{
     shelf::{Asked, Order, Question, Shelf, Shown},
 };
 
-pub(super) fn routes() -> Router<Shared> {
+pub(super) fn routes() -> Router<Publication> {
     Router::new()
         .route("/", get(index))
         .route("/t/{key}", get(title_page))
@@ -42,7 +42,7 @@ pub(super) fn routes() -> Router<Shared> {
         .fallback(lost)
 }
 
-async fn index(State(shared): State<Shared>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+async fn index(State(shared): State<Publication>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let asked = |name| parameter(query.as_deref(), name);
     let words: String = asked("q").unwrap_or_default().trim().chars().take(LONGEST).collect();
     let order = asked("sort").and_then(|code| Order::named(&code)).unwrap_or_default();
@@ -61,7 +61,7 @@ async fn index(State(shared): State<Shared>, RawQuery(query): RawQuery, headers:
 
 /// The title that a key stands for, or the page that says there is none.
 fn shown<'a>(
-    shared: &Shared,
+    shared: &Publication,
     shelf: &'a Shelf,
     key: &str,
     headers: &HeaderMap,
@@ -76,7 +76,7 @@ fn shown<'a>(
 }
 
 async fn title_page(
-    State(shared): State<Shared>,
+    State(shared): State<Publication>,
     Path(key): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -96,7 +96,7 @@ async fn title_page(
 
 /// How many hold a title, in a sentence: what the page fetches once it is shown.
 async fn holders(
-    State(shared): State<Shared>,
+    State(shared): State<Publication>,
     Path(key): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -119,7 +119,7 @@ async fn holders(
 }
 
 async fn embedded(
-    State(shared): State<Shared>,
+    State(shared): State<Publication>,
     Path(key): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -136,7 +136,7 @@ async fn embedded(
 }
 
 /// The still of a film. Pictures lie in the publisher's own folder and are a few kB.
-async fn poster(State(shared): State<Shared>, Path(name): Path<String>, headers: HeaderMap) -> Response {
+async fn poster(State(shared): State<Publication>, Path(name): Path<String>, headers: HeaderMap) -> Response {
     let shelf = shared.shelf().await;
     let key = name.strip_suffix(".jpg").unwrap_or_default();
     let shown = match shown(&shared, &shelf, key, &headers, None) {
@@ -159,27 +159,27 @@ async fn poster(State(shared): State<Shared>, Path(name): Path<String>, headers:
     }
 }
 
-async fn rss(State(shared): State<Shared>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+async fn rss(State(shared): State<Publication>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let (shelf, visit) =
         (shared.shelf().await, Visit::new(&headers, query.as_deref(), "", "feed.xml".into()));
     let feed = feeds::rss(&visit.scene(&shared), &shelf);
     answer::tagged(&headers, StatusCode::OK, "application/rss+xml; charset=utf-8", feed)
 }
 
-async fn json_feed(State(shared): State<Shared>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+async fn json_feed(State(shared): State<Publication>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let (shelf, visit) =
         (shared.shelf().await, Visit::new(&headers, query.as_deref(), "", "feed.json".into()));
     let feed = feeds::json_feed(&visit.scene(&shared), &shelf).to_string();
     answer::tagged(&headers, StatusCode::OK, "application/feed+json", feed)
 }
 
-async fn sitemap(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+async fn sitemap(State(shared): State<Publication>, headers: HeaderMap) -> Response {
     let (shelf, visit) = (shared.shelf().await, Visit::new(&headers, None, "", String::new()));
     let map = feeds::sitemap(&visit.scene(&shared), &shelf);
     answer::tagged(&headers, StatusCode::OK, "application/xml; charset=utf-8", map)
 }
 
-async fn robots(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+async fn robots(State(shared): State<Publication>, headers: HeaderMap) -> Response {
     let visit = Visit::new(&headers, None, "", String::new());
     answer::tagged(
         &headers,
@@ -189,13 +189,13 @@ async fn robots(State(shared): State<Shared>, headers: HeaderMap) -> Response {
     )
 }
 
-async fn manifest(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+async fn manifest(State(shared): State<Publication>, headers: HeaderMap) -> Response {
     let visit = Visit::new(&headers, None, "", String::new());
     let manifest = feeds::manifest(&visit.scene(&shared)).to_string();
     answer::tagged(&headers, StatusCode::OK, "application/manifest+json", manifest)
 }
 
-async fn lost(State(shared): State<Shared>, uri: Uri, headers: HeaderMap) -> Response {
+async fn lost(State(shared): State<Publication>, uri: Uri, headers: HeaderMap) -> Response {
     // How deep the visitor is lost decides where the top is.
     let up = match uri.path().matches('/').count() {
         0 | 1 => "",
@@ -207,7 +207,7 @@ async fn lost(State(shared): State<Shared>, uri: Uri, headers: HeaderMap) -> Res
 }
 
 fn no(
-    shared: &Shared,
+    shared: &Publication,
     headers: &HeaderMap,
     query: Option<&str>,
     up: &'static str,
