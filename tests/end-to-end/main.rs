@@ -2,6 +2,7 @@
 
 mod bad;
 mod kept;
+mod load;
 mod manners;
 mod opened;
 mod players;

@@ -138,6 +138,7 @@ pub fn requests() -> impl Strategy<Value = Request> {
         Just(Request::Withdraw),
         find.prop_map(Request::Find),
         ids().prop_map(Request::Count),
+        (ids(), "\\PC{0,80}").prop_map(|(resource, address)| Request::FindFor { resource, address }),
         "\\PC{0,80}".prop_map(|url| Request::Resolve { url }),
         vec(claim, 0..9).prop_map(Request::Claim),
     ]

@@ -51,6 +51,18 @@ pub enum Request {
         #[cbor(decode_with = "wire::list::decode::<MAX_CLAIMS, _, _>")]
         Vec<Claim>,
     ),
+    /// Who holds this, seen from another node's address (R7 b)? Answered with [`Answer::Found`] to a publisher
+    /// that holds all of the resource and has a lease: it tells whom it doesn't serve where to go.
+    #[n(7)]
+    FindFor {
+        /// The resource.
+        #[n(0)]
+        resource: ResourceId,
+        /// The IP address of the node that came to the publisher.
+        #[n(1)]
+        #[cbor(with = "wire::text")]
+        address: String,
+    },
 }
 
 /// What the tracker answers.

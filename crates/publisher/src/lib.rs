@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod catalogue;
+pub mod hours;
 pub mod library;
 pub mod site;
 

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use nearcast_protocol::{
-    Group, PeerAddress, PeerId, ResourceId,
+    Group, PeerAddress, PeerId, ResourceId, Role,
     tracker::{Counts, ListedPeer, PeerList, Rule},
 };
 use rand::{Rng, SeedableRng, rngs::SmallRng};
@@ -76,6 +76,28 @@ impl Swarm {
         rng: &mut impl Rng,
     ) -> PeerList {
         self.choose(now, caller, resource, rng).to_list()
+    }
+
+    /// The list that a node at another place would get, for a publisher which that node has come to. Local
+    /// addresses are given as to the publisher itself: it has no right to those of the other place. `None` if
+    /// the caller isn't a publisher that holds all of it.
+    pub fn find_for(
+        &mut self,
+        now: Duration,
+        caller: &Caller,
+        there: &Caller,
+        resource: &ResourceId,
+        rng: &mut impl Rng,
+    ) -> Option<PeerList> {
+        self.expire(now);
+        let slot = self.nodes.slot_of(&caller.peer)?;
+        let node = self.nodes.get(slot).filter(|node| node.role == Role::Publisher)?;
+        let key = Key::new(node.home, slot);
+        let holders = self.resources.holders(self.resources.number_of(resource)?)?;
+        holders.get(key).filter(|holder| holder.complete())?;
+        let mut listing = self.choose(now, there, resource, rng);
+        listing.asker = caller.observed;
+        Some(listing.to_list())
     }
 
     /// As [`Swarm::find`], but nothing is copied out of the memory yet.

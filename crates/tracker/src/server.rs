@@ -120,6 +120,17 @@ impl Server {
             }
             Request::Find(find) => Answer::Found(swarm.find(now, &caller, &find.resource, dice)),
             Request::Count(resource) => Answer::Counted(swarm.count(now, &caller, resource)),
+            Request::FindFor { resource, address } => {
+                let there = address.parse::<IpAddr>().ok().map(|address| {
+                    let observed = address.to_canonical();
+                    Caller { peer, observed, place: table.place_of(observed) }
+                });
+                let list = there.and_then(|there| swarm.find_for(now, &caller, &there, resource, dice));
+                match list {
+                    Some(list) => Answer::Found(list),
+                    None => refused("only a publisher of the film asks on another's behalf", Duration::ZERO),
+                }
+            }
             Request::Resolve { url } => Answer::Resolved(swarm.resolve(now, url)),
             Request::Claim(claims) => match swarm.claim(now, &peer, claims) {
                 true => Answer::Claimed,

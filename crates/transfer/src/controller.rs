@@ -1,14 +1,17 @@
 //! The controller of one node: its network, its library, and the resources in use.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use nearcast_content::{Entry, ImportProgress, Library, LibraryError, MemoryStore, Store};
-use nearcast_network::{Config, IdentityError, Network, PieceStream, StartError, identity_on_disk};
+use nearcast_network::{Config, IdentityError, Limit, Network, PieceStream, StartError, identity_on_disk};
 use nearcast_protocol::{
     Link, Multiaddr, ResourceId, Role,
     link::MAX_REPEATS,
@@ -21,7 +24,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     drive::{Drive, Parts, permille, refuse_stream},
+    load::LoadRules,
     reader::Readers,
+    served::{Accounts, Served},
     tracking::{TrackerState, Tracking},
     transfer::{Command, Shared, Transfer},
 };
@@ -52,6 +57,10 @@ pub struct Settings {
     pub role: Role,
     /// How many streams are served at once for each resource (R7 a).
     pub streams: usize,
+    /// What a publisher's load is kept to besides `streams` (R7); a terminal has no need of it.
+    pub load: LoadRules,
+    /// Upload no faster than this for any one resource, in bytes/s.
+    pub upload_each: Option<u64>,
     /// Whether only what [`Controller::offer`] was called for since the start is offered and served, rather
     /// than all that the library holds. What a publisher was told to hold back stays back after a restart.
     pub only_offered: bool,
@@ -73,6 +82,8 @@ impl Settings {
             neighbours: true,
             role: Role::Terminal,
             streams: 50,
+            load: LoadRules::default(),
+            upload_each: None,
             only_offered: false,
             version: concat!("nearcast/", env!("CARGO_PKG_VERSION")).into(),
             trace: None,
@@ -125,7 +136,12 @@ struct Inner {
     transfers: Mutex<HashMap<ResourceId, InUse>>,
     /// What may be served, where not everything may.
     offered: Option<Mutex<HashSet<ResourceId>>>,
+    accounts: Arc<Accounts>,
+    /// The limit for any one resource, as it is now.
+    upload_each: Mutex<Option<u64>>,
     tasks: TaskTracker,
+    /// Set when nobody new is served any more.
+    closed: AtomicBool,
     stop: CancellationToken,
 }
 
@@ -153,6 +169,7 @@ impl Controller {
         let incoming = network.incoming_pieces();
         let tracking = Arc::new(Tracking::new(Arc::clone(&network), settings.version.clone(), settings.role));
         let offered = settings.only_offered.then(Mutex::default);
+        let upload_each = Mutex::new(settings.upload_each);
         let inner = Inner {
             offered,
             settings,
@@ -160,7 +177,10 @@ impl Controller {
             library,
             tracking,
             transfers: Mutex::default(),
+            accounts: Arc::default(),
+            upload_each,
             tasks: TaskTracker::new(),
+            closed: AtomicBool::new(false),
             stop: CancellationToken::new(),
         };
         let controller = Self { inner: Arc::new(inner) };
@@ -216,7 +236,7 @@ impl Controller {
     }
 
     /// How it stands with each tracker.
-    pub fn trackers(&self) -> watch::Receiver<std::collections::BTreeMap<Multiaddr, TrackerState>> {
+    pub fn trackers(&self) -> watch::Receiver<BTreeMap<Multiaddr, TrackerState>> {
         self.inner.tracking.states()
     }
 
@@ -350,6 +370,42 @@ impl Controller {
         offered.is_none_or(|offered| offered.lock().unwrap_or_else(PoisonError::into_inner).contains(id))
     }
 
+    /// What was served of each resource since the start: a publisher's own account.
+    pub fn served(&self) -> BTreeMap<ResourceId, Served> {
+        self.inner.accounts.all()
+    }
+
+    /// Uploads no faster than this from now on, in bytes/s: all together, and of any one resource.
+    pub fn set_upload(&self, all: Option<u64>, each: Option<u64>) {
+        self.inner.network.set_upload_limit(all);
+        *self.inner.upload_each.lock().unwrap_or_else(PoisonError::into_inner) = each;
+        self.transfers().iter().for_each(|transfer| transfer.limit().set(each));
+    }
+
+    fn each(&self) -> Option<u64> {
+        *self.inner.upload_each.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes the files of complete resources that nobody is connected for: they are opened again when somebody
+    /// comes. Whoever comes at this very moment has to dial again.
+    pub fn close_idle(&self) {
+        for transfer in self.transfers() {
+            if transfer.store().complete()
+                && transfer.progress().peers.all() == 0
+                && !transfer.readers().any()
+            {
+                self.close(&transfer.id());
+            }
+        }
+    }
+
+    /// Serves nobody new from now on, and withdraws from the trackers; who is being served goes on until
+    /// [`Controller::stop`].
+    pub fn close_doors(&self) {
+        self.inner.closed.store(true, Ordering::Relaxed);
+        self.inner.tracking.retire();
+    }
+
     /// Whether what is held is offered to others and uploaded; on from the start. Off, trackers are told so and
     /// requests are refused, while fetching goes on.
     pub fn set_sharing(&self, on: bool) {
@@ -404,6 +460,7 @@ impl Controller {
             progress: watch::Sender::default(),
             commands,
             store,
+            limit: Arc::new(Limit::new(self.each())),
         });
         self.inner.tracking.hold(id, permille(&*shared.store), &trackers);
         let parts = Parts {
@@ -413,6 +470,11 @@ impl Controller {
             trackers,
             role: self.inner.settings.role,
             streams: self.inner.settings.streams,
+            load: (self.inner.settings.role == Role::Publisher).then(|| {
+                let Settings { streams, load, .. } = self.inner.settings;
+                LoadRules { streams, ..load }
+            }),
+            accounts: Arc::clone(&self.inner.accounts),
             trace: self.inner.settings.trace.clone(),
         };
         let transfer = Transfer::new(shared);
@@ -446,6 +508,10 @@ impl Controller {
             Ok(Ok(Some(Frame::Hello(hello)))) => hello,
             _ => return,
         };
+        if self.inner.closed.load(Ordering::Relaxed) {
+            let refuse = Refuse { id: None, reason: Reason::Busy, retry_after_ms: 30_000, peers: Vec::new() };
+            return refuse_stream(stream, Frame::Refuse(refuse)).await;
+        }
         match self.serve(&hello).await {
             Some(transfer) => {
                 transfer.tell(Command::Incoming(Box::new(stream), hello)).await;

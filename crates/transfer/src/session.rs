@@ -16,7 +16,7 @@ use std::{
 
 use bytes::BytesMut;
 use nearcast_content::{AcceptError, Store, encoded_len};
-use nearcast_network::{FrameReceiver, FrameSender, PieceStream, StreamError};
+use nearcast_network::{FrameReceiver, FrameSender, Limit, PieceStream, StreamError};
 use nearcast_protocol::{
     Blocks,
     pieces::{Data, Frame, Importing, PieceRequest, Reason, Refuse},
@@ -111,6 +111,7 @@ pub(crate) async fn run(
     orders: mpsc::Receiver<Order>,
     reports: mpsc::Sender<(Peer, Report)>,
     sharing: Arc<AtomicBool>,
+    limit: Arc<Limit>,
 ) {
     let pending = Pending::default();
     let (to_sender, from_peer) = mpsc::channel(FROM_PEER);
@@ -124,7 +125,7 @@ pub(crate) async fn run(
         reports: reports.clone(),
     };
     let sending =
-        Sending { peer, send, store, pending, orders, from_peer, reports: reports.clone(), sharing };
+        Sending { peer, send, store, pending, orders, from_peer, reports: reports.clone(), sharing, limit };
     let ending = tokio::select! {
         ending = receiving.run() => ending,
         ending = sending.run() => ending,
@@ -248,6 +249,8 @@ struct Sending {
     reports: mpsc::Sender<(Peer, Report)>,
     /// Off while the user wants nothing uploaded.
     sharing: Arc<AtomicBool>,
+    /// The resource's own.
+    limit: Arc<Limit>,
 }
 
 impl Sending {
@@ -255,6 +258,8 @@ impl Sending {
         let mut uploads = Uploads::default();
         // A fragment that waits for the upload limit; requests and cancels overtake it.
         let mut fragment: Option<Data> = None;
+        // Whether the resource's own limit has let it through.
+        let mut through = false;
         loop {
             let payload = fragment.as_ref().map_or(0, |data| data.payload.len());
             let frame = tokio::select! {
@@ -270,14 +275,23 @@ impl Sending {
                     Some(Frame::Request(request)) => uploads.push(Instant::now(), request).err(),
                     Some(Frame::Cancel(id)) => {
                         uploads.cancel(id);
-                        fragment.take_if(|data| data.id == id);
+                        if fragment.take_if(|data| data.id == id).is_some() {
+                            through = false;
+                        }
                         None
                     }
                     Some(_) => None,
                     None => return Ending::Closed,
                 },
-                allowed = self.send.allow(payload), if fragment.is_some() => match allowed {
-                    Ok(()) => fragment.take().map(Frame::Data),
+                () = self.limit.take(payload), if fragment.is_some() && !through => {
+                    through = true;
+                    continue;
+                }
+                allowed = self.send.allow(payload), if fragment.is_some() && through => match allowed {
+                    Ok(()) => {
+                        through = false;
+                        fragment.take().map(Frame::Data)
+                    }
                     Err(_) => return Ending::Closed,
                 },
                 () = std::future::ready(()), if fragment.is_none() && !uploads.is_empty() => {

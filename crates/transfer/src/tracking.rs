@@ -71,6 +71,8 @@ struct Inner {
     offers: Mutex<Offers>,
     /// Off while the user wants nothing uploaded: then nothing is offered either.
     sharing: Arc<AtomicBool>,
+    /// Set when nothing is offered any more, while uploads that run go on.
+    retired: AtomicBool,
     /// Counts changes; each tracker's task watches it.
     generation: watch::Sender<u64>,
     states: watch::Sender<BTreeMap<Multiaddr, TrackerState>>,
@@ -84,6 +86,7 @@ impl Tracking {
             role,
             offers: Mutex::default(),
             sharing: Arc::new(AtomicBool::new(true)),
+            retired: AtomicBool::new(false),
             generation: watch::Sender::new(0),
             states: watch::Sender::default(),
         };
@@ -127,6 +130,12 @@ impl Tracking {
         if self.inner.sharing.swap(on, Ordering::Relaxed) != on {
             self.inner.touch();
         }
+    }
+
+    /// Offers nothing any more; uploads that run go on.
+    pub fn retire(&self) {
+        self.inner.retired.store(true, Ordering::Relaxed);
+        self.inner.touch();
     }
 
     /// More was received of a resource that these trackers know.
@@ -200,7 +209,7 @@ impl Inner {
     }
 
     fn offered_to(&self, tracker: &Multiaddr) -> BTreeMap<ResourceId, Offer> {
-        if !self.sharing.load(Ordering::Relaxed) {
+        if !self.sharing.load(Ordering::Relaxed) || self.retired.load(Ordering::Relaxed) {
             return BTreeMap::new();
         }
         self.with(|offers| {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nearcast_content::Store;
-use nearcast_network::PieceStream;
+use nearcast_network::{Limit, PieceStream};
 use nearcast_protocol::{Link, ResourceId, pieces::Hello};
 use tokio::sync::{mpsc, watch};
 
@@ -36,11 +36,17 @@ pub(crate) struct Shared {
     pub arrivals: watch::Sender<u64>,
     pub progress: watch::Sender<Progress>,
     pub commands: mpsc::Sender<Command>,
+    /// How fast this resource may be uploaded, beside the limit of all.
+    pub limit: Arc<Limit>,
 }
 
 impl Transfer {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    pub(crate) fn limit(&self) -> &Limit {
+        &self.shared.limit
     }
 
     pub(crate) fn readers(&self) -> &Readers {

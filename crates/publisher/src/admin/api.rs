@@ -18,7 +18,11 @@ use serde_json::{Value, json};
 use super::{Desk, limits::Limits, status, upload, wrong};
 use crate::{
     library::{OrderError, Snapshot, Title},
-    site::{figures, request::parameter, search::{Wanted, folded}},
+    site::{
+        figures,
+        request::parameter,
+        search::{Wanted, folded},
+    },
 };
 
 /// An order is a few hundred bytes.
@@ -66,12 +70,14 @@ pub(super) fn said(desk: &Desk, title: &Title) -> Value {
 }
 
 fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Box<Response>> {
-    serde_json::from_slice(body)
-        .map_err(|error| Box::new(wrong(StatusCode::BAD_REQUEST, format!("the order can't be read: {error}"))))
+    serde_json::from_slice(body).map_err(|error| {
+        Box::new(wrong(StatusCode::BAD_REQUEST, format!("the order can't be read: {error}")))
+    })
 }
 
 fn key(text: &str) -> Result<ResourceId, Box<Response>> {
-    text.parse().map_err(|error| Box::new(wrong(StatusCode::NOT_FOUND, format!("there is no such title: {error}"))))
+    text.parse()
+        .map_err(|error| Box::new(wrong(StatusCode::NOT_FOUND, format!("there is no such title: {error}"))))
 }
 
 fn refused(error: &OrderError) -> Response {
@@ -95,7 +101,10 @@ async fn done(
     match tokio::time::timeout(PATIENCE, as_wanted).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(_)) => Err(Box::new(refused(&OrderError::Stopped))),
-        Err(_) => Err(Box::new(wrong(StatusCode::ACCEPTED, "the order is taken and not carried out yet; ask for the title in a moment"))),
+        Err(_) => Err(Box::new(wrong(
+            StatusCode::ACCEPTED,
+            "the order is taken and not carried out yet; ask for the title in a moment",
+        ))),
     }
 }
 
@@ -106,9 +115,10 @@ async fn going_on(State(desk): State<Desk>) -> Json<Value> {
 async fn titles(State(desk): State<Desk>, RawQuery(query): RawQuery) -> Json<Value> {
     let wanted = Wanted::new(&parameter(query.as_deref(), "q").unwrap_or_default());
     let snapshot = desk.library.snapshot();
-    let found = snapshot.titles.iter().filter(|title| {
-        wanted.is_in(&folded(&format!("{}\n{}", title.name, title.category.join("/"))))
-    });
+    let found = snapshot
+        .titles
+        .iter()
+        .filter(|title| wanted.is_in(&folded(&format!("{}\n{}", title.name, title.category.join("/")))));
     Json(json!({ "titles": found.map(|title| said(&desk, title)).collect::<Vec<_>>() }))
 }
 
@@ -136,7 +146,10 @@ async fn add(State(desk): State<Desk>, body: Bytes) -> Response {
     };
     tracing::info!(path = %add.path.display(), "told to put up");
     match desk.library.add(add.path.clone()).await {
-        Ok(()) => (StatusCode::ACCEPTED, Json(json!({ "path": add.path, "state": "it is hashed, and then up" }))).into_response(),
+        Ok(()) => {
+            (StatusCode::ACCEPTED, Json(json!({ "path": add.path, "state": "it is hashed, and then up" })))
+                .into_response()
+        }
         Err(error) => refused(&error),
     }
 }
@@ -198,7 +211,9 @@ async fn held(desk: Desk, text: String, held: bool) -> Response {
 
 async fn rescan(State(desk): State<Desk>) -> Response {
     match desk.library.rescan().await {
-        Ok(()) => (StatusCode::ACCEPTED, Json(json!({ "state": "the folders are looked through" }))).into_response(),
+        Ok(()) => {
+            (StatusCode::ACCEPTED, Json(json!({ "state": "the folders are looked through" }))).into_response()
+        }
         Err(error) => refused(&error),
     }
 }
@@ -246,7 +261,7 @@ async fn set_limits(State(desk): State<Desk>, body: Bytes) -> Response {
     }
     *kept = new;
     let in_force = new.or(desk.settings.limits);
-    in_force.apply(&desk.publication);
+    new.apply(desk.settings.limits, &desk.publication);
     tracing::info!(?in_force, "limits were set");
     drop(kept);
     limits(State(desk)).await.into_response()

@@ -26,13 +26,13 @@ pub struct LimitsError {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// What all viewers get together, in bytes/s; 0 for no limit.
+    /// What all viewers get together, in bytes/s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upload: Option<u64>,
     /// Streams at a time to those without the app.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub direct: Option<usize>,
-    /// What those get together, in bytes/s; 0 for no limit.
+    /// What those get together, in bytes/s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub direct_rate: Option<u64>,
 }
@@ -42,8 +42,11 @@ impl Limits {
     pub(crate) fn read(state: &Path) -> Result<Self, LimitsError> {
         let path = state.join(FILE);
         match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map_err(|error| LimitsError { path, what: "read", reason: format!("{error}; delete the file to go on without them") }),
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| LimitsError {
+                path,
+                what: "read",
+                reason: format!("{error}; delete the file to go on without them"),
+            }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(LimitsError { path, what: "read", reason: error.to_string() }),
         }
@@ -72,16 +75,16 @@ impl Limits {
         }
     }
 
-    /// Puts them in force.
-    pub(crate) fn apply(self, publication: &Publication) {
-        let rate = |bytes: u64| Some(bytes).filter(|bytes| *bytes > 0);
-        publication.controller.network().set_upload_limit(self.upload.and_then(rate));
-        publication.direct.set(self.direct, Some(self.direct_rate.and_then(rate)));
+    /// Puts them in force, before those of the configuration. The upload limit goes to whoever knows the hours.
+    pub(crate) fn apply(self, configured: Self, publication: &Publication) {
+        publication.upload_set.send_replace(self.upload);
+        let both = self.or(configured);
+        publication.direct.set(both.direct, Some(both.direct_rate));
     }
 
     /// As the API says them: rates as people write them.
     pub(crate) fn said(self) -> serde_json::Value {
-        let rate = |bytes: Option<u64>| bytes.filter(|bytes| *bytes > 0).map(|bytes| Rate { bytes }.to_string());
+        let rate = |bytes: Option<u64>| bytes.map(|bytes| Rate { bytes }.to_string());
         serde_json::json!({ "upload": rate(self.upload), "direct": self.direct, "direct_rate": rate(self.direct_rate) })
     }
 }

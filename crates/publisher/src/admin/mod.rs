@@ -70,7 +70,9 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// The address can't be listened on.
-    #[error("can't serve the administration on {address}: {source}; is another program there? (--admin ADDRESS)")]
+    #[error(
+        "can't serve the administration on {address}: {source}; is another program there? (--admin ADDRESS)"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -139,7 +141,7 @@ impl Admin {
     ) -> Result<(), AdminError> {
         let gate = Arc::new(Gate::open(&settings.state)?);
         let limits = Limits::read(&settings.state)?;
-        limits.or(settings.limits).apply(&publication);
+        limits.apply(settings.limits, &publication);
         upload::clear(&settings.folder).await;
         let (sender, load) = watch::channel(Load::default());
         let controller = publication.controller.clone();
@@ -147,7 +149,8 @@ impl Admin {
         let settings = Arc::new(settings);
         let limits = Arc::new(tokio::sync::Mutex::new(limits));
         let desk = Desk { publication, library, controller, settings, limits, load, gate, ending };
-        let serving = serve::serve(self.listener, router(desk), CONNECTIONS, stop.clone(), Duration::from_secs(1));
+        let serving =
+            serve::serve(self.listener, router(desk), CONNECTIONS, stop.clone(), Duration::from_secs(1));
         let (served, _) = tokio::join!(serving, stop.run_until_cancelled(measuring));
         served.map_err(AdminError::Serve)
     }
@@ -162,7 +165,9 @@ fn router(desk: Desk) -> Router {
         .route("/icon.svg", get(|| async { answer::part("image/svg+xml", pages::ICON) }))
         .route("/status.js", get(|| async { answer::part("text/javascript; charset=utf-8", status::SCRIPT) }))
         .nest("/api", api::routes().layer(middleware::from_fn_with_state(desk.clone(), token::checked)))
-        .fallback(|| async { wrong(StatusCode::NOT_FOUND, "there is nothing at this address; the API begins with /api/") })
+        .fallback(|| async {
+            wrong(StatusCode::NOT_FOUND, "there is nothing at this address; the API begins with /api/")
+        })
         .layer(middleware::from_fn_with_state(desk.clone(), guard))
         .with_state(desk)
 }
@@ -184,7 +189,10 @@ async fn guard(State(desk): State<Desk>, request: Request, next: Next) -> Respon
     let headers = request.headers();
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
     if !is_own(&host, desk.publication.settings.public.host_str()) {
-        return wrong(StatusCode::MISDIRECTED_REQUEST, "this address answers under a number or localhost only");
+        return wrong(
+            StatusCode::MISDIRECTED_REQUEST,
+            "this address answers under a number or localhost only",
+        );
     }
     if !same_origin(headers, &host) {
         return wrong(StatusCode::FORBIDDEN, "pages of other sites may not give orders here");
@@ -207,7 +215,9 @@ fn is_own(host: &str, public: Option<&str>) -> bool {
         _ => host,
     };
     let number = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>().is_ok();
-    number || name.eq_ignore_ascii_case("localhost") || public.is_some_and(|public| name.eq_ignore_ascii_case(public))
+    number
+        || name.eq_ignore_ascii_case("localhost")
+        || public.is_some_and(|public| name.eq_ignore_ascii_case(public))
 }
 
 fn same_origin(headers: &HeaderMap, host: &str) -> bool {
@@ -222,17 +232,26 @@ mod tests {
 
     #[test]
     fn only_names_that_cannot_be_rebound_are_answered() {
-        for host in ["127.0.0.1:8401", "localhost:8401", "LOCALHOST", "[::1]:8401", "10.0.0.7", "films.example:8401"] {
+        for host in
+            ["127.0.0.1:8401", "localhost:8401", "LOCALHOST", "[::1]:8401", "10.0.0.7", "films.example:8401"]
+        {
             assert!(is_own(host, Some("films.example")), "{host}");
         }
-        for host in ["evil.example:8401", "", "127.0.0.1.evil.example", "localhost.evil.example:1", "films.example.evil"] {
+        for host in [
+            "evil.example:8401",
+            "",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example:1",
+            "films.example.evil",
+        ] {
             assert!(!is_own(host, Some("films.example")), "{host}");
         }
     }
 
     #[test]
     fn another_site_s_page_gives_no_orders() {
-        let from = |origin: &str| HeaderMap::from_iter([(header::ORIGIN, HeaderValue::from_str(origin).unwrap())]);
+        let from =
+            |origin: &str| HeaderMap::from_iter([(header::ORIGIN, HeaderValue::from_str(origin).unwrap())]);
         assert!(same_origin(&HeaderMap::new(), "127.0.0.1:1"));
         assert!(same_origin(&from("http://127.0.0.1:1"), "127.0.0.1:1"));
         for origin in ["null", "http://evil.example", "http://127.0.0.1:2", ""] {

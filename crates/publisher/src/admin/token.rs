@@ -100,7 +100,8 @@ fn write_private(path: &Path, token: &str) -> io::Result<()> {
 /// Lets those in who show the token.
 pub(crate) async fn checked(State(desk): State<Desk>, request: Request, next: Next) -> Response {
     let shown = request.headers().get(header::AUTHORIZATION).and_then(|shown| shown.to_str().ok());
-    let token = shown.and_then(|shown| shown.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
+    let token =
+        shown.and_then(|shown| shown.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
     match token {
         Some((_, token)) if desk.gate.knows(token.trim()) => return next.run(request).await,
         Some(_) => {
@@ -110,7 +111,8 @@ pub(crate) async fn checked(State(desk): State<Desk>, request: Request, next: Ne
         }
         None => {}
     }
-    let sentence = "give the token of the file admin-token in the publisher's own folder: Authorization: Bearer …";
+    let sentence =
+        "give the token of the file admin-token in the publisher's own folder: Authorization: Bearer …";
     let mut answer = wrong(StatusCode::UNAUTHORIZED, sentence);
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
     answer

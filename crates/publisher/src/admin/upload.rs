@@ -30,7 +30,9 @@ const DEPTH: usize = 8;
 /// Why a film isn't taken.
 #[derive(Debug, thiserror::Error)]
 enum Refused {
-    #[error("{0:?} is no path of a film in the folder: folders and a name, without .., and nothing that begins with a dot")]
+    #[error(
+        "{0:?} is no path of a film in the folder: folders and a name, without .., and nothing that begins with a dot"
+    )]
     Path(String),
     #[error("{0} is there already; send it under another name, or with ?replace=1")]
     There(String),
@@ -50,7 +52,9 @@ impl Refused {
             Self::Path(_) | Self::Short(..) | Self::Broken(_) => StatusCode::BAD_REQUEST,
             Self::There(_) => StatusCode::CONFLICT,
             Self::Large(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Write(error) if error.kind() == io::ErrorKind::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::Write(error) if error.kind() == io::ErrorKind::StorageFull => {
+                StatusCode::INSUFFICIENT_STORAGE
+            }
             Self::Write(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -94,7 +98,8 @@ fn place(folder: &Path, path: &str) -> Result<PathBuf, Refused> {
     let mut depth = 0;
     for part in Path::new(path).components() {
         let Component::Normal(name) = part else { return Err(wrong()) };
-        let name = name.to_str().filter(|name| is_file_name(name) && !name.starts_with('.')).ok_or_else(wrong)?;
+        let name =
+            name.to_str().filter(|name| is_file_name(name) && !name.starts_with('.')).ok_or_else(wrong)?;
         at.push(name);
         depth += 1;
     }
@@ -138,7 +143,9 @@ async fn take(
         // A rename would replace what another has sent meanwhile; a second name doesn't.
         match fs::hard_link(&half.0, &at).await {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(Refused::There(path.to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(Refused::There(path.to_owned()));
+            }
             // Not every file system has second names.
             Err(_) => fs::rename(&half.0, &at).await?,
         }
@@ -182,7 +189,20 @@ mod tests {
     fn a_path_stays_in_the_folder() {
         let folder = Path::new("/films");
         assert_eq!(place(folder, "系列/a.mp4").unwrap(), Path::new("/films/系列/a.mp4"));
-        for path in ["", "/", "..", "../a.mp4", "a/../../b.mp4", "/etc/passwd", ".a.mp4", "a/.b/c.mp4", "a/", "a\u{0}b.mp4", "a\nb.mp4", "1/2/3/4/5/6/7/8/9.mp4"] {
+        for path in [
+            "",
+            "/",
+            "..",
+            "../a.mp4",
+            "a/../../b.mp4",
+            "/etc/passwd",
+            ".a.mp4",
+            "a/.b/c.mp4",
+            "a/",
+            "a\u{0}b.mp4",
+            "a\nb.mp4",
+            "1/2/3/4/5/6/7/8/9.mp4",
+        ] {
             assert!(place(folder, path).is_err(), "{path:?}");
         }
     }

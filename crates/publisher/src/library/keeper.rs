@@ -13,7 +13,7 @@ use std::{
 };
 
 use nearcast_content::{ImportProgress, link_name};
-use nearcast_protocol::{Link, ResourceId, link::MAX_REPEATS};
+use nearcast_protocol::{Group, Link, ResourceId, link::MAX_REPEATS};
 use nearcast_transfer::Controller;
 use tokio::{
     sync::mpsc,
@@ -24,8 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Inner, Order,
+    given::{Given, GivenOf},
     grouping::{Shelf, Up},
-    index::{Index, Record},
+    index::{Counters, Index, Record},
     looking::{self, Looker},
     scan::{self, Kind, Said, Scan, Stamp, kind_of},
     title::{Hashing, Problem, Snapshot, Waiting},
@@ -39,8 +40,14 @@ const SOON: Duration = Duration::from_secs(1);
 const PACE: Duration = Duration::from_millis(200);
 /// How often the index is written, if it has changed.
 const SAVE: Duration = Duration::from_secs(2);
+/// How often it is written for the counters alone: so much of them a crash may cost.
+const SAVE_COUNTERS: Duration = Duration::from_secs(10);
 /// When what failed is tried again without having changed: somebody may have given rights.
 const RETRY: Duration = Duration::from_secs(60);
+/// How often what was given is looked at.
+const COUNT: Duration = Duration::from_secs(1);
+/// How often files are closed that nobody asks for.
+const TIDY: Duration = Duration::from_secs(60);
 /// How long the tree of a file that is gone is kept: a disk that is away for a while costs no hashing.
 const FORGET: u64 = 7 * 24 * 3600;
 /// Smaller files are hashed beside others, since opening and syncing takes longer than reading.
@@ -91,13 +98,17 @@ pub(super) struct Keeper {
     save_trouble: Option<String>,
     unshown: bool,
     show_at: Instant,
-    claimed_given: Instant,
+    counted_at: Instant,
+    /// What was given before this start.
+    given_before: BTreeMap<ResourceId, Counters>,
+    tidied_at: Instant,
 }
 
 impl Keeper {
     pub fn new(library: Arc<Inner>, controller: Controller, index: Index) -> Self {
         let now = Instant::now();
         let looker = Looker::new(&library.settings);
+        let given_before = index.given.clone();
         Self {
             library,
             controller,
@@ -121,7 +132,9 @@ impl Keeper {
             save_trouble: None,
             unshown: true,
             show_at: now,
-            claimed_given: now,
+            counted_at: now,
+            given_before,
+            tidied_at: now,
         }
     }
 
@@ -174,20 +187,21 @@ impl Keeper {
         let save = if self.unsaved && !self.saving { self.save_at } else { far };
         // Progress is shown while something is read.
         let progress = if self.reading.is_empty() { far } else { Instant::now() + PACE };
-        look.min(show).min(save).min(progress).min(self.claimed_given + SAVE)
+        look.min(show).min(save).min(progress).min(self.counted_at + COUNT)
     }
 
     fn tick(&mut self) {
         if !self.reading.is_empty() {
             self.unshown = true;
         }
-        if self.claimed_given + SAVE <= Instant::now() {
+        if self.counted_at + COUNT <= Instant::now() {
             self.count_given();
         }
     }
 
     fn changed(&mut self) {
         (self.unsaved, self.unshown) = (true, true);
+        self.save_at = self.save_at.min(Instant::now() + SAVE);
     }
 
     fn look_soon(&mut self, within: Duration) {
@@ -581,9 +595,53 @@ impl Keeper {
         }
     }
 
-    /// Adds what was given since the last time.
+    /// Takes in what the controller has given so far.
     fn count_given(&mut self) {
-        self.claimed_given = Instant::now();
+        self.counted_at = Instant::now();
+        let served = self.controller.served();
+        let sizes: HashMap<_, _> =
+            self.index.files.values().map(|record| (record.id, record.stamp.size)).collect();
+        let mut given = Given::default();
+        for id in self.given_before.keys().chain(served.keys()) {
+            let mut counters = self.given_before.get(id).cloned().unwrap_or_default();
+            let now = served.get(id).cloned().unwrap_or_default();
+            for (group, bytes) in &now.networks {
+                let sum = counters.networks.entry(group.0).or_default();
+                *sum = sum.saturating_add(*bytes);
+            }
+            let size = sizes.get(id).copied().unwrap_or(0);
+            counters.held = counters.held.max(size.saturating_mul(now.most_complete.into()));
+            if counters != Counters::default() && self.index.given.get(id) != Some(&counters) {
+                self.index.given.insert(*id, counters.clone());
+                if !self.unsaved {
+                    self.unsaved = true;
+                    self.save_at = self.save_at.max(self.counted_at + SAVE_COUNTERS);
+                }
+            }
+            let networks = counters.networks.iter().map(|(group, bytes)| (Group(*group), *bytes)).collect();
+            let of = GivenOf {
+                networks,
+                held: counters.held,
+                refused_busy: now.refused_busy,
+                refused_enough: now.refused_enough,
+                streams: now.streams,
+                limit: self.controller.settings().streams,
+                complete_terminals: now.complete_terminals,
+                resting: now.resting,
+            };
+            given.resources.insert(*id, of);
+        }
+        self.library.given.send_if_modified(|shown| {
+            let news = **shown != given;
+            if news {
+                *shown = Arc::new(given);
+            }
+            news
+        });
+        if self.tidied_at + TIDY <= self.counted_at {
+            self.tidied_at = self.counted_at;
+            self.controller.close_idle();
+        }
     }
 
     fn save(&mut self) {

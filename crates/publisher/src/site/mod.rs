@@ -24,8 +24,8 @@ pub(crate) mod language;
 mod neighbours;
 pub(crate) mod pages;
 mod poster;
-mod request;
-mod search;
+pub(crate) mod request;
+pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod shelf;
 mod visitors;
@@ -127,6 +127,8 @@ pub struct Publication {
     pub(crate) controller: Controller,
     pub(crate) direct: Direct,
     pub(crate) neighbours: Neighbours,
+    /// The upload limit that was set by hand, in bytes/s.
+    pub(crate) upload_set: watch::Sender<Option<u64>>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     /// The shelf as it was last made. Made by who asks first after a change.
     made: Arc<Mutex<Arc<Shelf>>>,
@@ -167,15 +169,25 @@ impl Visit {
 
 impl Publication {
     /// What `snapshots` show, under the settings.
-    pub fn new(settings: Settings, controller: Controller, snapshots: watch::Receiver<Arc<Snapshot>>) -> Self {
+    pub fn new(
+        settings: Settings,
+        controller: Controller,
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+    ) -> Self {
         Self {
             direct: Direct::new(settings.direct, settings.direct_rate),
             neighbours: Neighbours::new(controller.clone()),
             settings: Arc::new(settings),
             controller,
             snapshots,
+            upload_set: watch::Sender::default(),
             made: Arc::default(),
         }
+    }
+
+    /// The upload limit that was set by hand in place of the configured one, at every moment.
+    pub fn upload_set(&self) -> watch::Receiver<Option<u64>> {
+        self.upload_set.subscribe()
     }
 
     /// Gives no new places to those without the app: the end is near.

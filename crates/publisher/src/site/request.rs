@@ -249,7 +249,7 @@ async fn bytes(shared: &Publication, link: &Link, method: &Method, headers: &Hea
 }
 
 /// One parameter of a question, decoded.
-pub(super) fn parameter(query: Option<&str>, name: &str) -> Option<String> {
+pub(crate) fn parameter(query: Option<&str>, name: &str) -> Option<String> {
     let pairs = form_urlencoded::parse(query?.as_bytes());
     pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }

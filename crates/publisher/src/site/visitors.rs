@@ -166,7 +166,11 @@ async fn rss(State(shared): State<Publication>, RawQuery(query): RawQuery, heade
     answer::tagged(&headers, StatusCode::OK, "application/rss+xml; charset=utf-8", feed)
 }
 
-async fn json_feed(State(shared): State<Publication>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+async fn json_feed(
+    State(shared): State<Publication>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
     let (shelf, visit) =
         (shared.shelf().await, Visit::new(&headers, query.as_deref(), "", "feed.json".into()));
     let feed = feeds::json_feed(&visit.scene(&shared), &shelf).to_string();

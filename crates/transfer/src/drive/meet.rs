@@ -35,6 +35,8 @@ pub(super) struct Greeted {
 pub(super) struct DialFailure {
     pub reason: String,
     pub retry_after: Option<Duration>,
+    /// Others it was told to ask.
+    pub hints: Vec<PeerAddress>,
 }
 
 impl Drive {
@@ -65,10 +67,18 @@ impl Drive {
         }
     }
 
-    pub(super) fn incoming(&mut self, stream: PieceStream, hello: &Hello) {
+    pub(super) fn incoming(&mut self, stream: PieceStream, hello: Hello) {
         if self.served() >= self.parts.streams {
             self.make_room();
         }
+        if let Some(newcomer) = self.admit(Box::new((stream, hello)), false) {
+            self.welcome(*newcomer);
+        }
+    }
+
+    /// Takes somebody in, unless the two have nothing to say to one another.
+    pub(super) fn welcome(&mut self, (stream, hello): (PieceStream, Hello)) {
+        let hello = &hello;
         let served = self.served();
         let known = self.contacts.handle(stream.peer);
         // Both may have dialled at once: the stream that the smaller id opened stays, on either side.
@@ -103,8 +113,25 @@ impl Drive {
         tracing::debug!(?peer, "a peer came in");
     }
 
+    /// Somebody who refuses says who else may have it. That is only a hint: who isn't on a tracker's list isn't
+    /// dialled, so the trackers are asked again soon.
+    pub(super) fn hinted(&mut self, peers: &[PeerAddress], now: Instant) {
+        let own = self.parts.network.peer_id();
+        let hints = peers.iter().map(|address| address.peer).filter(|peer| *peer != own);
+        if self.contacts.hint(hints) {
+            self.finding.ask_soon(now);
+        }
+    }
+
+    fn count_streams(&self) {
+        if self.gate.is_some() {
+            let streams = self.served();
+            self.note(|served| served.streams = streams);
+        }
+    }
+
     /// Streams that others opened.
-    fn served(&self) -> usize {
+    pub(super) fn served(&self) -> usize {
         self.peers.values().filter(|peer| !peer.outgoing).count()
     }
 
@@ -136,8 +163,9 @@ impl Drive {
         let store = Arc::clone(&self.parts.shared.store);
         let reports = self.reports.0.clone();
         let sharing = self.parts.tracking.sharing();
+        let limit = Arc::clone(&self.parts.shared.limit);
         let task = self.jobs.spawn(async move {
-            session::run(peer, stream, store, orders, reports, sharing).await;
+            session::run(peer, stream, store, orders, reports, sharing, limit).await;
             Done::Session
         });
         for frame in first {
@@ -148,9 +176,22 @@ impl Drive {
         let group = if contact.group == Group::UNKNOWN { hello.group } else { contact.group };
         let (has, now) = (Blocks::new(), Instant::now());
         let (since, last_upload) = (now, now);
-        let connected =
-            Connected { id, address, session, group, role, outgoing, has, since, last_upload, task };
+        let connected = Connected {
+            id,
+            address,
+            session,
+            group,
+            role,
+            outgoing,
+            has,
+            since,
+            last_upload,
+            network: None,
+            unbooked: 0,
+            task,
+        };
         self.peers.insert(peer, connected);
+        self.count_streams();
         let (local, name) = (contact.neighbour, name_of(id));
         self.handle(Event::PeerJoined { peer, group, role, local, name });
         if contact.group == Group::UNKNOWN && !contact.neighbour {
@@ -163,6 +204,8 @@ impl Drive {
     pub(super) fn leave(&mut self, peer: Peer, rest: Option<Duration>) {
         if let Some(gone) = self.peers.remove(&peer) {
             gone.task.abort();
+            self.book(gone.network.unwrap_or(Group::UNKNOWN), gone.unbooked);
+            self.count_streams();
             self.contacts.rest(gone.id, rest, Instant::now());
             self.unproved.retain(|(from, ..)| *from != peer);
             self.handle(Event::PeerLeft { peer });
@@ -216,7 +259,7 @@ async fn greet(
     hello: Hello,
     have: Blocks,
 ) -> Result<Box<Greeted>, DialFailure> {
-    let failed = |reason: String| DialFailure { reason, retry_after: None };
+    let failed = |reason: String| DialFailure { reason, retry_after: None, hints: Vec::new() };
     let mut stream = network.open_pieces(address).await.map_err(|error| failed(error.to_string()))?;
     let resource = hello.resource;
     let talk = async {
@@ -237,6 +280,7 @@ async fn greet(
             } else {
                 Some(Duration::from_secs(300))
             },
+            hints: refuse.peers,
         }),
         Ok(Ok(Some(_))) => Err(failed("it didn't say hello".into())),
         Ok(Ok(None)) => Err(failed("it closed the stream".into())),

@@ -1,5 +1,6 @@
 //! The task of one transfer: feeds the schedule with what happens and does what it decides.
 
+mod gate;
 mod judge;
 mod meet;
 mod show;
@@ -25,14 +26,17 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::meet::refuse_stream;
 use self::{
+    gate::{Gate, Newcomer},
     judge::SIZE_DOUBT,
     meet::{DialFailure, Greeted, retry_after},
 };
 use crate::{
     dialling::Contacts,
     finding::Finding,
+    load::LoadRules,
     meter::Meter,
     progress::Stopped,
+    served::Accounts,
     session::{Order, Report, Session},
     trace::Trace,
     tracking::Tracking,
@@ -56,6 +60,9 @@ pub(crate) struct Parts {
     pub role: Role,
     /// How many streams are served at once for this resource (R7 a).
     pub streams: usize,
+    /// What a publisher's load is kept to (R7); a terminal only counts streams.
+    pub load: Option<LoadRules>,
+    pub accounts: Arc<Accounts>,
     /// Where the schedule's log is written.
     pub trace: Option<std::path::PathBuf>,
 }
@@ -83,6 +90,7 @@ pub(crate) struct Drive {
     /// Peers that know another size than the link does; what they say, if they say it.
     doubts: (BTreeMap<PeerId, Option<u64>>, Option<Instant>),
     group: Group,
+    gate: Option<Gate>,
     uploaded: u64,
     meter: Meter,
     /// The rate that was shown last.
@@ -107,6 +115,10 @@ struct Connected {
     has: Blocks,
     since: Instant,
     last_upload: Instant,
+    /// The network it is in by a tracker's word, for a publisher's account.
+    network: Option<Group>,
+    /// Uploaded while that wasn't known.
+    unbooked: u64,
     task: tokio::task::AbortHandle,
 }
 
@@ -115,6 +127,8 @@ enum Done {
     Found(usize, Result<PeerList, String>),
     Dialled(PeerId, Result<Box<Greeted>, DialFailure>),
     Accepted(Peer, RequestId, Result<Blocks, AcceptError>),
+    /// What a tracker says of somebody's network, and who waits for it.
+    Placed(Option<std::net::IpAddr>, Option<Newcomer>, Option<Box<PeerList>>),
     Session,
     Synced,
 }
@@ -122,8 +136,10 @@ enum Done {
 impl Drive {
     pub fn new(parts: Parts, commands: mpsc::Receiver<Command>) -> Self {
         let finding = Finding::new(parts.trackers.clone());
+        let gate = parts.load.map(Gate::new);
         let now = Instant::now();
         Self {
+            gate,
             parts,
             commands,
             reports: mpsc::channel(REPORTS),
@@ -186,6 +202,11 @@ impl Drive {
             }
             self.go_on();
         }
+        let unbooked = self.peers.values().map(|peer| peer.unbooked).sum();
+        self.book(Group::UNKNOWN, unbooked);
+        if self.gate.is_some() {
+            self.note(|served| served.streams = 0);
+        }
         self.stopped.get_or_insert(Stopped::Closed);
         self.show();
         self.parts.shared.arrivals.send_modify(|count| *count += 1);
@@ -226,6 +247,7 @@ impl Drive {
             self.tell_peers();
         }
         self.judge_size(now);
+        self.count(now);
         if now.duration_since(self.shown) >= SHOW {
             self.show();
         }
@@ -241,6 +263,7 @@ impl Drive {
         } else if self.rate > 0 {
             wakes.push(Some(self.shown + SHOW));
         }
+        wakes.push(self.count_at(now));
         wakes.into_iter().flatten().min()
     }
 
@@ -252,7 +275,7 @@ impl Drive {
                 self.paused = on;
                 self.handle(Event::Pause(on));
             }
-            Command::Incoming(stream, hello) => self.incoming(*stream, &hello),
+            Command::Incoming(stream, hello) => self.incoming(*stream, hello),
         }
     }
 
@@ -350,6 +373,7 @@ impl Drive {
             }
             Report::Uploaded(bytes) => {
                 self.uploaded += bytes;
+                self.gave(peer, bytes);
                 if let Some(connected) = self.peers.get_mut(&peer) {
                     connected.last_upload = Instant::now();
                 }
@@ -526,8 +550,10 @@ impl Drive {
                     self.last_failure = Some(failure.reason);
                     self.contacts.rest(peer, failure.retry_after, now);
                 }
+                self.hinted(&failure.hints, now);
             }
             Done::Accepted(peer, request, result) => self.answered(peer, request, result),
+            Done::Placed(address, newcomer, list) => self.placed(address, newcomer, list),
             Done::Session | Done::Synced => {}
         }
     }
