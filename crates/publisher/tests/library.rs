@@ -1,5 +1,7 @@
 //! The library on real folders, with a real controller: what is put there is up, whatever else lies beside it.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -305,4 +307,26 @@ async fn a_crash_in_the_middle_loses_nothing_and_doubles_nothing() {
         .filter(|name| name.starts_with("import-"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_small_files() {
+    let scene = Scene::new();
+    for number in 0..10_000u32 {
+        let folder = scene.films.path().join(format!("{:02}", number / 500));
+        if number % 500 == 0 {
+            fs::create_dir(&folder).unwrap();
+        }
+        let path = folder.join(format!("clip-{number}.mp4"));
+        fs::write(&path, number.to_le_bytes()).unwrap();
+        age(&path, 100);
+    }
+    let running = scene.start().await;
+    let all = running.until(|now| idle(now) && now.titles.len() == 10_000).await;
+    assert!(all.problems.is_empty());
+    running.stop().await;
+    // Once more, without reading them.
+    let running = scene.start().await;
+    running.until(|now| idle(now) && now.titles.len() == 10_000).await;
+    running.stop().await;
 }

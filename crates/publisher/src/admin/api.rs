@@ -84,12 +84,13 @@ fn refused(error: &OrderError) -> Response {
     let status = match error {
         OrderError::NoSuchTitle(_) => StatusCode::NOT_FOUND,
         OrderError::Path { .. } | OrderError::Name => StatusCode::BAD_REQUEST,
+        OrderError::NotKept => StatusCode::INSUFFICIENT_STORAGE,
         OrderError::Stopped => StatusCode::SERVICE_UNAVAILABLE,
     };
     wrong(status, error.to_string())
 }
 
-/// Gives an order and waits until what is shown is as it wants.
+/// Gives an order, waits until what is shown is as it wants, and until no crash can undo it.
 async fn done(
     desk: &Desk,
     order: impl Future<Output = Result<(), OrderError>>,
@@ -97,14 +98,16 @@ async fn done(
 ) -> Result<(), Box<Response>> {
     let mut changes = desk.library.watch();
     order.await.map_err(|error| Box::new(refused(&error)))?;
-    let as_wanted = changes.wait_for(|snapshot| shown(snapshot));
-    match tokio::time::timeout(PATIENCE, as_wanted).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(_)) => Err(Box::new(refused(&OrderError::Stopped))),
-        Err(_) => Err(Box::new(wrong(
-            StatusCode::ACCEPTED,
-            "the order is taken and not carried out yet; ask for the title in a moment",
-        ))),
+    let carried_out = async {
+        changes.wait_for(|snapshot| shown(snapshot)).await.map_err(|_| OrderError::Stopped)?;
+        desk.library.settled().await
+    };
+    match tokio::time::timeout(PATIENCE, carried_out).await {
+        Ok(outcome) => outcome.map_err(|error| Box::new(refused(&error))),
+        Err(_) => {
+            let later = "the order is taken and not carried out yet; ask for the title in a moment";
+            Err(Box::new((StatusCode::ACCEPTED, Json(json!({ "state": later }))).into_response()))
+        }
     }
 }
 
@@ -145,7 +148,9 @@ async fn add(State(desk): State<Desk>, body: Bytes) -> Response {
         Err(answer) => return *answer,
     };
     tracing::info!(path = %add.path.display(), "told to put up");
-    match desk.library.add(add.path.clone()).await {
+    let added = desk.library.add(add.path.clone()).await;
+    let kept = if added.is_ok() { desk.library.settled().await } else { added };
+    match kept {
         Ok(()) => {
             (StatusCode::ACCEPTED, Json(json!({ "path": add.path, "state": "it is hashed, and then up" })))
                 .into_response()

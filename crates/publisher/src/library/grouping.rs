@@ -33,6 +33,9 @@ pub(super) struct Up {
     pub added: SystemTime,
 }
 
+/// A poster and a storyboard.
+pub(super) type Pictures = (Option<PathBuf>, Option<Storyboard>);
+
 /// What the grouping is made from.
 pub(super) struct Shelf<'a> {
     pub up: &'a BTreeMap<PathBuf, Up>,
@@ -40,7 +43,7 @@ pub(super) struct Shelf<'a> {
     pub roots: &'a [PathBuf],
     pub index: &'a Index,
     /// Where a film's pictures are, if it has any.
-    pub pictures: &'a dyn Fn(&ResourceId) -> (Option<PathBuf>, Option<Storyboard>),
+    pub pictures: &'a dyn Fn(&ResourceId) -> Pictures,
 }
 
 /// A title is told from others by its folder and what its files call it.

@@ -40,6 +40,9 @@ pub(super) struct Looker {
     folder: PathBuf,
     pictures: bool,
     under_way: HashSet<ResourceId>,
+    /// What was tried since the start, so that what fails isn't tried over and over.
+    looked: HashSet<ResourceId>,
+    pictured: HashSet<ResourceId>,
     /// Whether nothing can look into films here.
     blind: bool,
 }
@@ -58,6 +61,8 @@ impl Looker {
             folder: settings.state.join("pictures"),
             pictures: settings.pictures,
             under_way: HashSet::new(),
+            looked: HashSet::new(),
+            pictured: HashSet::new(),
             blind,
         }
     }
@@ -71,19 +76,22 @@ impl Looker {
         self.under_way.remove(id);
     }
 
-    pub fn wants_facts(&self, _: &ResourceId, known: Option<&Known>) -> bool {
-        known.is_none() && !self.blind && !self.busy()
+    pub fn wants_facts(&self, id: &ResourceId, known: Option<&Known>) -> bool {
+        // What failed may have failed because the machine was busy: it is tried once at every start.
+        let missing = known.is_none_or(|known| known.trouble.is_some());
+        missing && !self.blind && !self.looked.contains(id)
     }
 
     pub fn wants_pictures(&self, id: &ResourceId, known: &Known) -> bool {
         let worthwhile = known.trouble.is_none() && !known.facts.video.is_empty();
         let missing = !known.pictures || !self.folder.join(id.to_string()).is_dir();
-        self.pictures && self.posters.is_some() && worthwhile && missing && !self.busy()
+        self.pictures && self.posters.is_some() && worthwhile && missing && !self.pictured.contains(id)
     }
 
     /// Finds out what a film is.
     pub fn facts(&mut self, id: ResourceId, film: PathBuf) -> impl Future<Output = Known> + Send + 'static {
         self.under_way.insert(id);
+        self.looked.insert(id);
         let program = self.posters.clone().unwrap_or_else(|| self.player.clone());
         async move {
             let mut look = Command::new(program);
@@ -115,6 +123,7 @@ impl Looker {
         facts: &Facts,
     ) -> impl Future<Output = ()> + Send + 'static {
         self.under_way.insert(id);
+        self.pictured.insert(id);
         let program = self.posters.clone().unwrap_or_default();
         let (folder, beside) = (self.folder.join(id.to_string()), self.folder.join(format!("{id}.new")));
         let length = facts.duration_ms.to_string();
@@ -144,6 +153,16 @@ impl Looker {
         let there = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
         let storyboard = there(SHEET).zip(there(INDEX)).map(|(sheet, index)| Storyboard { sheet, index });
         (there(POSTER), storyboard)
+    }
+
+    /// Throws away what is of no film that is known: a crash may leave it.
+    pub fn tidy(&self, known: impl Fn(&ResourceId) -> bool) {
+        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if let Some(id) = name.parse().ok().filter(|id| !known(id)) {
+                self.forget(&id);
+            }
+        }
     }
 
     /// Throws a film's pictures away.
@@ -192,4 +211,31 @@ fn installed(name: &str) -> Option<OsString> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = beside.into_iter().chain(std::env::split_paths(&path));
     folders.map(|folder| folder.join(name)).find(|program| program.is_file()).map(Into::into)
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(script);
+        command
+    }
+
+    #[tokio::test]
+    async fn a_decoder_that_hangs_crashes_or_chatters_is_one_sentence() {
+        let hangs = run(shell("exec sleep 1000"), Duration::from_millis(50)).await.unwrap_err();
+        assert!(hangs.contains("longer than"), "{hangs}");
+        let crashes = run(shell("kill -SEGV $$"), PATIENCE).await.unwrap_err();
+        assert!(crashes.contains("signal: 11"), "{crashes}");
+        let says =
+            run(shell("echo one >&2; printf 'bad \\033film\n' >&2; exit 1"), PATIENCE).await.unwrap_err();
+        assert_eq!(says, "bad film");
+        let missing = run(Command::new("/no/such/program"), PATIENCE).await.unwrap_err();
+        assert!(missing.contains("can't be started"), "{missing}");
+        // It gets nothing to read, so nothing waits for it.
+        assert_eq!(run(shell("cat; echo done"), PATIENCE).await.unwrap(), b"done\n");
+    }
 }

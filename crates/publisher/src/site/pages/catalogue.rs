@@ -125,7 +125,7 @@ fn folders(scene: &Scene<'_>, shelf: &Shelf, question: &Question) -> Markup {
     let to = |path: &str| format!("{}{}", scene.top(), address(scene.question, path, question.order, 1));
     let chip = |one: &crate::site::shelf::Category| {
         html! {
-            li { a href=(to(&one.path)) { (one.name) " " span class="count" { (one.count) } } }
+            li { a href=(to(&one.path)) { (one.name) @if scene.question.is_empty() { " " span class="count" { (one.count) } } } }
         }
     };
     html! {
