@@ -447,3 +447,37 @@ fn a_large_swarm_is_sampled_evenly_and_a_list_is_always_full() {
     }
     assert!(from.iter().all(|drawn| (300..500).contains(drawn)), "of 1200 drawn: {from:?}");
 }
+
+#[test]
+fn a_publisher_of_the_film_asks_as_from_another_place_and_nobody_else_does() {
+    let mut world = World::new(Rules::default());
+    for n in 0..5 {
+        world.join(&format!("10.1.0.{n}"), Role::Terminal, 1000);
+        world.join(&format!("10.2.0.{n}"), Role::Terminal, 500);
+    }
+    let publisher = world.join("10.3.0.1", Role::Publisher, 1000);
+    let mut ask = |peer, from: &str, there: &str| {
+        let (caller, there) = (world.caller(peer, from), world.caller(peer, there));
+        world.swarm.find_for(NOW, &caller, &there, &FILM, &mut world.dice)
+    };
+    let list = ask(publisher, "10.3.0.1", "10.1.0.77").unwrap();
+    assert_eq!((list.group, list.counts.complete_in_group, list.counts.complete_terminals), (Group(1), 5, 5));
+    assert!(list.peers[..5].iter().all(|peer| peer.group == Group(1)), "its own network comes first");
+    assert!(list.peers.iter().all(|peer| peer.peer() != publisher));
+    let there = ask(publisher, "10.3.0.1", "10.2.0.77").unwrap();
+    assert_eq!((there.group, there.counts.complete_in_group), (Group(2), 0));
+    // From behind the very address of a holder: what is local there is not the publisher's to know.
+    let behind = ask(publisher, "10.3.0.1", "10.1.0.2").unwrap();
+    let local = |list: &PeerList| {
+        let addresses = list.peers.iter().flat_map(|peer| &peer.address.addresses);
+        addresses.filter(|address| address.to_string().contains("192.168.")).count()
+    };
+    assert_eq!(local(&behind), 0);
+
+    let partly = world.join("10.3.0.2", Role::Publisher, 999);
+    let terminal = world.join("10.3.0.3", Role::Terminal, 1000);
+    for (peer, from) in [(partly, "10.3.0.2"), (terminal, "10.3.0.3"), (PeerId::random(), "10.3.0.4")] {
+        let (caller, there) = (world.caller(peer, from), world.caller(peer, "10.1.0.77"));
+        assert!(world.swarm.find_for(NOW, &caller, &there, &FILM, &mut world.dice).is_none());
+    }
+}

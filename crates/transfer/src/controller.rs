@@ -390,11 +390,15 @@ impl Controller {
     /// comes. Whoever comes at this very moment has to dial again.
     pub fn close_idle(&self) {
         for transfer in self.transfers() {
+            let id = transfer.id();
+            let mut streams = 0;
+            self.inner.accounts.with(&id, |served| streams = served.streams);
             if transfer.store().complete()
+                && streams == 0
                 && transfer.progress().peers.all() == 0
                 && !transfer.readers().any()
             {
-                self.close(&transfer.id());
+                self.close(&id);
             }
         }
     }

@@ -387,3 +387,32 @@ fn many_at_once() {
     assert!(library.entries().iter().all(|entry| entry.complete));
     assert_eq!(library.entries().len(), films.len());
 }
+
+#[test]
+fn a_file_that_is_vouched_for_is_followed_and_not_read() {
+    let (folder, library) = home();
+    let film = film(5 * BLOCK_BYTES + 9);
+    let (first, second) = (folder.path().join("a.mkv"), folder.path().join("第二.mkv"));
+    fs::write(&first, &film.bytes).unwrap();
+    assert_eq!(library.vouch(film.id, &first).unwrap(), None, "it was never hashed");
+    let store = import(&library, &first).unwrap();
+    assert_eq!(library.vouch(film.id, &first).unwrap().unwrap().name, "a.mkv");
+
+    fs::rename(&first, &second).unwrap();
+    let link = library.vouch(film.id, &second).unwrap().unwrap();
+    assert_eq!((link.id, link.name.as_str()), (film.id, "第二.mkv"));
+    let entry = library.entry(film.id).unwrap();
+    assert!(entry.complete && !entry.broken && entry.path.ends_with("第二.mkv"), "{entry:?}");
+    assert!(store.encode(0..1).is_err(), "who had it open opens it anew");
+    assert_eq!(library.store(film.id).unwrap().unwrap().encode(0..6).unwrap(), film.encoding(0..6));
+
+    // Nothing false comes out, whatever is vouched for.
+    drop(store);
+    let wrong = folder.path().join("wrong.mkv");
+    fs::write(&wrong, vec![7; film.bytes.len()]).unwrap();
+    fs::remove_file(&second).unwrap();
+    library.vouch(film.id, &wrong).unwrap();
+    assert!(library.store(film.id).unwrap().unwrap().encode(0..1).is_err());
+    fs::write(&wrong, b"shorter").unwrap();
+    assert_eq!(library.vouch(film.id, &wrong).unwrap(), None);
+}

@@ -67,9 +67,9 @@ impl Looker {
         }
     }
 
-    /// Whether as much is under way as may be.
+    /// Whether as much is under way as may be: one film at a time, and none where nothing can look into any.
     pub fn busy(&self) -> bool {
-        !self.under_way.is_empty()
+        self.blind || !self.under_way.is_empty()
     }
 
     pub fn finished(&mut self, id: &ResourceId) {
@@ -79,7 +79,7 @@ impl Looker {
     pub fn wants_facts(&self, id: &ResourceId, known: Option<&Known>) -> bool {
         // What failed may have failed because the machine was busy: it is tried once at every start.
         let missing = known.is_none_or(|known| known.trouble.is_some());
-        missing && !self.blind && !self.looked.contains(id)
+        missing && !self.looked.contains(id)
     }
 
     pub fn wants_pictures(&self, id: &ResourceId, known: &Known) -> bool {
