@@ -43,13 +43,13 @@ try {
         await page.setBypassCSP(false);
         for (const [width, height, scale] of [[1280, 800, 1], [390, 844, 2]]) {
           await page.setViewport({ width, height, deviceScaleFactor: scale });
-          await page.goto(url.href, { waitUntil: 'networkidle0' });
+          await page.goto(url.href, { waitUntil: 'load' });
           const wide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
           if (wide) complain(`${name}: wider than the window at ${width}×${height}`);
           if (shots) await page.screenshot({ path: join(shots, `${name}-${width}.png`) });
         }
         await page.setBypassCSP(true);
-        await page.goto(url.href, { waitUntil: 'networkidle0' });
+        await page.goto(url.href, { waitUntil: 'load' });
         await page.evaluate(axe);
         const { violations } = await page.evaluate(() =>
           globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] }),

@@ -40,6 +40,7 @@ pub(crate) struct Direct {
 
 struct Inner {
     most: AtomicUsize,
+    idle: Duration,
     closed: AtomicBool,
     limit: Limit,
     places: Mutex<BTreeMap<u64, Instant>>,
@@ -56,7 +57,12 @@ struct Place {
 impl Direct {
     /// `most` streams at a time, together no faster than `rate` bytes/s.
     pub(crate) fn new(most: usize, rate: Option<u64>) -> Self {
+        Self::idle_after(IDLE, most, rate)
+    }
+
+    fn idle_after(idle: Duration, most: usize, rate: Option<u64>) -> Self {
         let inner = Inner {
+            idle,
             most: AtomicUsize::new(most),
             closed: AtomicBool::new(false),
             limit: Limit::new(rate),
@@ -94,7 +100,7 @@ impl Direct {
 
     /// Streams that are read from now.
     pub(crate) fn streams(&self) -> usize {
-        self.places().values().filter(|read| read.elapsed() < IDLE).count()
+        self.places().values().filter(|read| read.elapsed() < self.inner.idle).count()
     }
 
     /// Bytes given since the start.
@@ -122,7 +128,7 @@ impl Direct {
     fn take(&self, number: u64) -> bool {
         let mut places = self.places();
         if !places.contains_key(&number) && places.len() >= self.most() {
-            places.retain(|_, read| read.elapsed() < IDLE);
+            places.retain(|_, read| read.elapsed() < self.inner.idle);
             if places.len() >= self.most() {
                 return false;
             }
@@ -168,7 +174,7 @@ mod tests {
             .into_response()
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_place_is_for_those_who_read() {
         let direct = Direct::new(2, None);
         let first = direct.admit(answer()).unwrap();
@@ -176,15 +182,27 @@ mod tests {
         assert!(first.next().await.unwrap().is_ok());
         let second = direct.admit(answer()).unwrap();
         assert!(direct.admit(answer()).is_none());
-        assert_eq!((direct.streams(), direct.refused()), (2, 1));
-        // The first one pauses; its place goes to another, and when it reads on there is none.
-        tokio::time::advance(IDLE).await;
-        let third = direct.admit(answer()).unwrap();
-        let fourth = direct.admit(answer()).unwrap();
-        assert!(first.next().await.unwrap().is_err());
-        drop((second, third, fourth));
-        assert_eq!(direct.streams(), 0);
-        assert_eq!(direct.given(), 5);
+        assert_eq!((direct.streams(), direct.refused(), direct.given()), (2, 1, 5));
+        drop((first, second));
+        assert!(direct.admit(answer()).is_some());
+    }
+
+    #[tokio::test]
+    async fn whoever_pauses_loses_the_place_to_whoever_comes() {
+        // Everyone is idle at once here.
+        let direct = Direct::idle_after(Duration::ZERO, 1, None);
+        let paused = direct.admit(answer()).unwrap();
+        let mut paused = paused.into_body().into_data_stream();
+        assert!(paused.next().await.unwrap().is_ok());
+        let other = direct.admit(answer()).unwrap();
+        assert_eq!(other.into_body().into_data_stream().count().await, 3);
+        // The other has ended, so that there is a place again.
+        assert!(paused.next().await.unwrap().is_ok());
+        direct.set(Some(0), None);
+        assert!(paused.next().await.unwrap().is_ok(), "who has a place keeps it");
+        let number = *direct.places().keys().next().unwrap();
+        direct.places().remove(&number);
+        assert!(paused.next().await.unwrap().is_err());
     }
 
     #[tokio::test]

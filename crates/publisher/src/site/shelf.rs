@@ -4,7 +4,7 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use nearcast_protocol::{Link, ResourceId};
@@ -248,19 +248,18 @@ impl Index {
 
 fn orders(titles: &[Shown]) -> [Vec<u32>; 4] {
     let all: Vec<u32> = (0_u32..).zip(titles).map(|(at, _)| at).collect();
-    let sorted = |key: &dyn Fn(&Shown) -> Reverse<(SystemTime, Duration, u64)>| {
-        let mut order = all.clone();
-        // By name where the key is the same: the sort is stable.
-        order.sort_by_key(|at| titles.get(*at as usize).map(key));
-        order
-    };
-    let epoch = SystemTime::UNIX_EPOCH;
     [
         all.clone(),
-        sorted(&|shown| Reverse((shown.title.added, Duration::ZERO, 0))),
-        sorted(&|shown| Reverse((epoch, shown.length.unwrap_or_default(), 0))),
-        sorted(&|shown| Reverse((epoch, Duration::ZERO, shown.size))),
+        most_first(all.clone(), titles, |shown| shown.title.added),
+        most_first(all.clone(), titles, |shown| shown.length),
+        most_first(all, titles, |shown| shown.size),
     ]
+}
+
+/// What has most of something first; by name where that is the same, since the sort is stable.
+fn most_first<K: Ord>(mut order: Vec<u32>, titles: &[Shown], key: impl Fn(&Shown) -> K) -> Vec<u32> {
+    order.sort_by_key(|at| Reverse(titles.get(*at as usize).map(&key)));
+    order
 }
 
 impl Shown {
@@ -305,6 +304,8 @@ pub(crate) fn quality_of(film: &Film) -> Option<String> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::time::SystemTime;
+
     use super::*;
     use crate::library::{Episode, Facts};
 

@@ -5,5 +5,6 @@
 mod admin;
 mod films;
 mod hostile;
+mod looks;
 mod pages;
 mod web;

@@ -3,10 +3,12 @@
 use crate::web::{Answer, Publisher};
 
 fn publisher() -> Publisher {
-    Publisher::start(
-        &["动画/大兔子.mp4", "Café <Society>.mp4", "Series/Lecture 2.mp4", "Series/Lecture 10.mp4"],
-        &["--name", "A & B"],
-    )
+    let names = ["动画/大兔子.mp4", "Café <Society>.mp4", "Series/Lecture 2.mp4", "Series/Lecture 10.mp4"];
+    let publisher = Publisher::start(&names, &["--name", "A & B"]);
+    for name in ["大兔子", "Café <Society>", "Lecture 2", "Lecture 10"] {
+        publisher.key(name);
+    }
+    publisher
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, channel},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tempfile::TempDir;
@@ -105,12 +105,18 @@ impl Publisher {
         ask(&self.running.admin, method, path, &[&token, &length], body.as_bytes())
     }
 
-    /// The id of the title with this name, as the administration says it.
+    /// The id of the title with this name, once the administration shows it: that is a moment after it is up.
     pub fn key(&self, name: &str) -> String {
-        let titles = self.order("GET", "/api/titles", "").json();
-        let titles = titles["titles"].as_array().unwrap().clone();
-        let title = titles.iter().find(|title| title["name"] == name);
-        title.unwrap_or_else(|| panic!("{name} isn't there: {titles:?}"))["key"].as_str().unwrap().to_owned()
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let titles = self.order("GET", "/api/titles", "").json();
+            let titles = titles["titles"].as_array().unwrap().clone();
+            if let Some(title) = titles.iter().find(|title| title["name"] == name) {
+                return title["key"].as_str().unwrap().to_owned();
+            }
+            assert!(Instant::now() < until, "{name} isn't there: {titles:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
