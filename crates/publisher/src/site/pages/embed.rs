@@ -24,9 +24,9 @@ pub(crate) fn embed(scene: &Scene<'_>, shown: &Shown) -> Markup {
                 main {
                     a class="embed" href={ (up) "play/" (play) } target="_blank" rel="noopener" {
                         span class="picture" { (picture(up, title, false)) }
-                        span class="about" {
-                            strong { (title.name) }
-                            span class="soft" {
+                        div class="about" {
+                            h1 { (title.name) }
+                            p class="soft" {
                                 @if let Some(length) = shown.length { span { (figures::length(length)) } }
                                 span { (scene.site) }
                             }
