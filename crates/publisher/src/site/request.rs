@@ -71,7 +71,7 @@ pub(super) async fn film(
         Err(answer) => return *answer,
     };
     match asker {
-        Asker::App | Asker::Program => redirect(&shared, &link),
+        Asker::App | Asker::Program => redirect(&link, here(&shared, &link)),
         Asker::Browser => {
             let query = query.map(|query| format!("?{query}")).unwrap_or_default();
             Redirect::to(&format!("../play/{}{query}", link.id)).into_response()
@@ -173,7 +173,7 @@ async fn found<'a>(
             let said = size.map(|size| (size, name.unwrap_or_else(|| "film".into())));
             let elsewhere = shared.neighbours.elsewhere(&id, &address, said).await;
             Err(match elsewhere.link {
-                Some(link) if asker != Asker::Browser => Box::new(redirect(shared, &link)),
+                Some(link) if asker != Asker::Browser => Box::new(redirect(&link, None)),
                 link @ Some(_) => say(
                     StatusCode::NOT_FOUND,
                     Trouble::Elsewhere { holders: elsewhere.holders },
@@ -188,14 +188,17 @@ async fn found<'a>(
     }
 }
 
+/// Where the bytes of a film that is here are had without the app.
+fn here(shared: &Publication, link: &Link) -> Option<Url> {
+    let path = format!("v/{}/{}", link.id, encoded(&link.name));
+    shared.settings.public.join(&path).ok().filter(|_| shared.direct.offered())
+}
+
 /// The redirect that a controller follows; its body is for those who can't.
-fn redirect(shared: &Publication, link: &Link) -> Response {
+fn redirect(link: &Link, here: Option<Url>) -> Response {
     let target = link.to_string();
-    let bytes = shared.settings.public.join(&format!("v/{}/{}", link.id, encoded(&link.name)));
-    let hint = match bytes {
-        Ok(url) if shared.direct.offered() => format!("The file without the app, for few at a time: {url}\n"),
-        _ => String::new(),
-    };
+    let hint =
+        here.map(|url| format!("The file without the app, for few at a time: {url}\n")).unwrap_or_default();
     let said = format!("Open this in Nearcast:\n{target}\n{hint}");
     let headers = [(header::LOCATION, target), (header::CACHE_CONTROL, "no-store".into())];
     (StatusCode::FOUND, headers, said).into_response()

@@ -44,6 +44,11 @@ impl Wanted {
         Self { words: words.take(MOST_WORDS).map(str::to_owned).collect() }
     }
 
+    /// Whether nothing in particular is looked for.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.words.is_empty()
+    }
+
     /// Whether a folded text has all of the words.
     pub(crate) fn is_in(&self, folded: &str) -> bool {
         self.words.iter().all(|word| folded.contains(word.as_str()))

@@ -127,6 +127,8 @@ struct Index {
     places: HashMap<ResourceId, (u32, u32)>,
     held: HashSet<ResourceId>,
     categories: BTreeMap<String, usize>,
+    /// The folders right in each folder.
+    folders: HashMap<String, Vec<Category>>,
 }
 
 impl Shelf {
@@ -162,7 +164,7 @@ impl Shelf {
     }
 
     /// The folders right in one folder, by name.
-    pub(crate) fn categories_in(&self, category: &str) -> Vec<Category> {
+    pub(crate) fn categories_in(&self, category: &str) -> &[Category] {
         self.index.categories_in(category)
     }
 
@@ -194,6 +196,7 @@ impl Index {
         }
         let back = held.iter().flat_map(|title| title.links());
         index.held = back.map(|link| link.id).filter(|id| !index.places.contains_key(id)).collect();
+        index.folders = folders(&index.categories);
         index.titles = titles;
         index
     }
@@ -215,6 +218,18 @@ impl Index {
     }
 
     fn page(&self, question: &Question) -> Page<'_> {
+        let page_of = |count: usize| {
+            let pages = count.div_ceil(ON_A_PAGE).max(1);
+            (question.page.clamp(1, pages), pages)
+        };
+        if question.category.is_empty() && question.wanted.is_nothing() {
+            // All of them: nothing has to be looked through.
+            let (page, pages) = page_of(self.titles.len());
+            let order =
+                self.orders[question.order as usize].iter().skip((page - 1) * ON_A_PAGE).take(ON_A_PAGE);
+            let titles = order.filter_map(|at| self.titles.get(*at as usize)).collect();
+            return Page { titles, count: self.titles.len(), page, pages };
+        }
         let inside = |shown: &&Shown| {
             let category = &question.category;
             let rest = shown.category.strip_prefix(category.as_str());
@@ -223,27 +238,31 @@ impl Index {
             inside && question.wanted.is_in(&shown.found_by)
         };
         let found: Vec<&Shown> = self.in_order(question.order).filter(inside).collect();
-        let (count, pages) = (found.len(), found.len().div_ceil(ON_A_PAGE).max(1));
-        let page = question.page.clamp(1, pages);
+        let count = found.len();
+        let (page, pages) = page_of(count);
         let titles = found.into_iter().skip((page - 1) * ON_A_PAGE).take(ON_A_PAGE).collect();
         Page { titles, count, page, pages }
     }
 
-    fn categories_in(&self, category: &str) -> Vec<Category> {
-        let depth = if category.is_empty() { 0 } else { category.matches('/').count() + 1 };
-        let front = if category.is_empty() { String::new() } else { format!("{category}/") };
-        let inside = self.categories.iter().filter(|(path, _)| path.starts_with(&front));
-        let direct = inside.filter(|(path, _)| path.matches('/').count() == depth);
-        let mut categories: Vec<_> = direct
-            .map(|(path, count)| Category {
-                path: path.clone(),
-                name: path[front.len()..].to_owned(),
-                count: *count,
-            })
-            .collect();
-        categories.sort_by(|a, b| by_name(&folded(&a.name), &folded(&b.name)));
-        categories
+    fn categories_in(&self, category: &str) -> &[Category] {
+        self.folders.get(category).map(Vec::as_slice).unwrap_or_default()
     }
+}
+
+/// The folders right in each folder, by name; `""` is the top.
+fn folders(counts: &BTreeMap<String, usize>) -> HashMap<String, Vec<Category>> {
+    let mut folders: HashMap<String, Vec<Category>> = HashMap::new();
+    for (path, count) in counts {
+        let (outer, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let one = Category { path: path.clone(), name: name.to_owned(), count: *count };
+        folders.entry(outer.to_owned()).or_default().push(one);
+    }
+    for inside in folders.values_mut() {
+        let mut named: Vec<_> = inside.drain(..).map(|one| (folded(&one.name), one)).collect();
+        named.sort_by(|(a, _), (b, _)| by_name(a, b));
+        inside.extend(named.into_iter().map(|(_, one)| one));
+    }
+    folders
 }
 
 fn orders(titles: &[Shown]) -> [Vec<u32>; 4] {
@@ -363,7 +382,8 @@ pub(crate) mod tests {
         assert!(ask(&found).is_empty());
         let chinese = Question { wanted: Wanted::new("电影"), ..all };
         assert_eq!(ask(&chinese), ["大兔子"]);
-        let counts: Vec<_> = shelf.categories_in("").into_iter().map(|one| (one.name, one.count)).collect();
+        let counts: Vec<_> =
+            shelf.categories_in("").iter().map(|one| (one.name.clone(), one.count)).collect();
         assert_eq!(counts, [("Series".into(), 2), ("Series B".into(), 1), ("电影".into(), 1)]);
         assert_eq!(shelf.categories_in("Series")[0].path, "Series/One");
         assert!(shelf.categories_in("Series/One").is_empty());

@@ -55,6 +55,8 @@ impl Trouble {
 pub(crate) fn trouble(scene: &Scene<'_>, trouble: Trouble, link: Option<&Link>) -> Markup {
     let words = scene.words();
     let (heading, more) = trouble.said(scene);
+    let elsewhere = matches!(trouble, Trouble::Elsewhere { .. });
+    let more = if elsewhere && link.is_some() { words.elsewhere_link } else { more };
     let head = Head { title: heading.into(), description: more.into(), unlisted: true, ..Head::default() };
     let content = html! {
         div class="nothing" {
