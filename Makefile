@@ -30,10 +30,11 @@ bench: ## Run the benchmarks
 	scripts/install-packages build
 	cargo bench --workspace --bench '*'
 
-bench-publisher: ## Measure the publisher: hashing beside b3sum, processor time for each GB served
+bench-publisher: ## Measure the publisher: hashing beside b3sum, processor time for each GB served, catalogue pages a second
 	scripts/check-tools
 	scripts/install-packages build bench
 	scripts/bench-publisher
+	cargo bench -p nearcast-publisher --bench catalogue
 
 lab: ## Measure ours beside others in real networks on this machine (SCENARIO=name for one); takes root
 	scripts/check-tools

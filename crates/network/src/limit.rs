@@ -46,12 +46,12 @@ impl Limit {
     }
 
     /// The bytes that have passed.
-    pub(crate) fn passed(&self) -> u64 {
+    pub fn passed(&self) -> u64 {
         self.passed.load(Ordering::Relaxed)
     }
 
     /// Passes now, or not at all.
-    pub(crate) fn try_take(&self, bytes: usize) -> bool {
+    pub fn try_take(&self, bytes: usize) -> bool {
         // Behind others who wait, one waits too.
         let turn = self.turn.try_acquire();
         let free = turn.is_ok() || self.bucket().rate().is_none();

@@ -3,16 +3,17 @@
 //! The source document gives a publisher two parts, upload and upload control. Both are the transfer
 //! controller's, with the role of a publisher; what is here is around it: [`library`] finds the
 //! films, hashes, shares and remembers them, and [`site`] serves the page of the [`catalogue`] and answers
-//! requests for a film with a redirect to its link (R6). [`access`] says who may have it.
+//! requests for a film with a redirect to its link (R6). [`access`] says who may have it, and [`admin`] is for
+//! whoever runs it.
 
 pub mod access;
+pub mod admin;
 pub mod catalogue;
 pub mod hours;
 pub mod library;
-mod page;
 pub mod site;
 
 pub use access::Access;
 pub use catalogue::Catalogue;
 pub use library::Library;
-pub use site::{Site, SiteError};
+pub use site::{Publication, Site, SiteError};

@@ -3,7 +3,10 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -146,6 +149,8 @@ struct Inner {
     /// The limit for any one resource, as it is now.
     upload_each: Mutex<Option<u64>>,
     tasks: TaskTracker,
+    /// Set when nobody new is served any more.
+    closed: AtomicBool,
     stop: CancellationToken,
 }
 
@@ -185,6 +190,7 @@ impl Controller {
             accounts: Arc::default(),
             upload_each,
             tasks: TaskTracker::new(),
+            closed: AtomicBool::new(false),
             stop: CancellationToken::new(),
         };
         let controller = Self { inner: Arc::new(inner) };
@@ -495,6 +501,13 @@ impl Controller {
         }
     }
 
+    /// Serves nobody new from now on, and withdraws from the trackers; who is being served goes on until
+    /// [`Controller::stop`].
+    pub fn close_doors(&self) {
+        self.inner.closed.store(true, Ordering::Relaxed);
+        self.inner.tracking.retire();
+    }
+
     /// Whether what is held is offered to others and uploaded; on from the start. Off, trackers are told so and
     /// requests are refused, while fetching goes on.
     pub fn set_sharing(&self, on: bool) {
@@ -606,6 +619,10 @@ impl Controller {
             Ok(Ok(Some(Frame::Hello(hello)))) => hello,
             _ => return,
         };
+        if self.inner.closed.load(Ordering::Relaxed) {
+            let refuse = Refuse { id: None, reason: Reason::Busy, retry_after_ms: 30_000, peers: Vec::new() };
+            return refuse_stream(stream, Frame::Refuse(refuse)).await;
+        }
         match self.serve(&hello).await {
             Some(transfer) => match transfer.access().check(hello.token.as_ref(), &stream.peer) {
                 Ok(()) => {

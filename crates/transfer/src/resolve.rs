@@ -14,13 +14,16 @@ use nearcast_protocol::{
 };
 use reqwest::{
     StatusCode,
-    header::{CONTENT_LENGTH, LOCATION, RANGE},
+    header::{ACCEPT, CONTENT_LENGTH, LOCATION, RANGE},
     redirect::Policy,
 };
 use serde::Deserialize;
 use url::{Host, Url};
 
 use crate::tracking::PATIENCE;
+
+/// What a controller asks for: a redirect to a link, else the file. It tells it from a player and from a browser.
+pub const LINK_TYPE: &str = "application/vnd.nearcast.link";
 
 const REDIRECTS: usize = 10;
 /// The longest confirmation that is read.
@@ -168,7 +171,8 @@ impl<'a> Resolver<'a> {
         let mut url = start.clone();
         for _ in 0..REDIRECTS {
             // One byte is enough to see what it is, and costs a server without ranges one closed connection.
-            let sent = self.web.get(url.clone()).header(RANGE, "bytes=0-0").send().await;
+            let asked = self.web.get(url.clone()).header(RANGE, "bytes=0-0");
+            let sent = asked.header(ACCEPT, format!("{LINK_TYPE}, */*;q=0.1")).send().await;
             let answer = sent.map_err(|source| ResolveError::Web { url: shown(&url), source })?;
             let status = answer.status();
             if status.is_redirection() {

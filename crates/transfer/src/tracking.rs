@@ -69,6 +69,8 @@ pub(crate) struct Inner {
     offers: Mutex<Offers>,
     /// Off while the user wants nothing uploaded: then nothing is offered either.
     sharing: Arc<AtomicBool>,
+    /// Set when nothing is offered any more, while uploads that run go on.
+    retired: AtomicBool,
     /// Counts changes; each tracker's task watches it.
     pub generation: watch::Sender<u64>,
     pub states: watch::Sender<BTreeMap<Multiaddr, TrackerState>>,
@@ -82,6 +84,7 @@ impl Tracking {
             role,
             offers: Mutex::default(),
             sharing: Arc::new(AtomicBool::new(true)),
+            retired: AtomicBool::new(false),
             generation: watch::Sender::new(0),
             states: watch::Sender::default(),
         };
@@ -139,6 +142,12 @@ impl Tracking {
         if self.inner.sharing.swap(on, Ordering::Relaxed) != on {
             self.inner.touch();
         }
+    }
+
+    /// Offers nothing any more; uploads that run go on.
+    pub fn retire(&self) {
+        self.inner.retired.store(true, Ordering::Relaxed);
+        self.inner.touch();
     }
 
     /// More was received of a resource. One tracker of each list is told: together they count it once.
@@ -226,7 +235,7 @@ impl Inner {
 
     /// What is registered at a tracker now.
     pub fn offered_to(&self, tracker: &Multiaddr) -> BTreeMap<Offered, u16> {
-        if !self.sharing.load(Ordering::Relaxed) {
+        if !self.sharing.load(Ordering::Relaxed) || self.retired.load(Ordering::Relaxed) {
             return BTreeMap::new();
         }
         let states = self.states.borrow().clone();

@@ -10,6 +10,7 @@ use maud::{DOCTYPE, html};
 use nearcast_protocol::Link;
 
 use super::{Access, NotAdmitted};
+use crate::site::language::Language;
 
 /// Forms longer than this aren't read, in bytes.
 pub const MAX_FORM: usize = 8 * 1024;
@@ -17,16 +18,6 @@ pub const MAX_FORM: usize = 8 * 1024;
 /// A browser that has sent the form follows to the app.
 const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self' nearcast:; \
                       frame-ancestors 'none'";
-
-/// Answers `GET /v/<id>`: a redirect to the link, or what is missing. `query` is what stands after the question
-/// mark.
-pub fn get(access: &Access, link: &Link, query: Option<&str>, headers: &HeaderMap) -> Response {
-    let token = query.and_then(|query| field(query.as_bytes(), "token"));
-    match access.admit(link, token.as_deref()) {
-        Ok(link) => redirect(StatusCode::FOUND, &link),
-        Err(why) => refused(access, link, &why, token.is_some(), headers),
-    }
-}
 
 /// Answers `POST /v/<id>`: the password's form, sent from `from`.
 pub fn post(
@@ -38,9 +29,8 @@ pub fn post(
 ) -> Response {
     let password = field(form, "password").unwrap_or_default();
     match access.admit_with_password(link, &password, from) {
-        // The answer to a form that is to be fetched with GET.
-        Ok(link) => redirect(StatusCode::SEE_OTHER, &link),
-        Err(why) => refused(access, link, &why, true, headers),
+        Ok(link) => entered(&link, headers),
+        Err(why) => refused(access, link, &why, true, headers, "../"),
     }
 }
 
@@ -48,13 +38,33 @@ fn field(form: &[u8], name: &str) -> Option<String> {
     url::form_urlencoded::parse(form).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
-fn redirect(status: StatusCode, link: &Link) -> Response {
-    let headers = [(header::LOCATION, link.to_string()), (header::CACHE_CONTROL, "no-store".into())];
-    (status, headers).into_response()
+/// A person's browser goes on to the page that opens the app, any other program to the link.
+fn entered(link: &Link, headers: &HeaderMap) -> Response {
+    let token = link.token.as_ref().filter(|_| accepts(headers, header::ACCEPT).contains("text/html"));
+    let target = token.map(|token| {
+        let token: String = url::form_urlencoded::byte_serialize(token.as_str().as_bytes()).collect();
+        format!("../play/{}?token={token}", link.id)
+    });
+    let target = target.unwrap_or_else(|| link.to_string());
+    let headers = [(header::LOCATION, target), (header::CACHE_CONTROL, "no-store".into())];
+    // The answer to a form that is to be fetched with GET.
+    (StatusCode::SEE_OTHER, headers).into_response()
+}
+
+fn accepts(headers: &HeaderMap, name: header::HeaderName) -> &str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// Why not, for a person in a browser with a form if a password helps, for a program in a line.
-fn refused(access: &Access, link: &Link, why: &NotAdmitted, tried: bool, headers: &HeaderMap) -> Response {
+/// `up` leads from the asked address to the site's top.
+pub(crate) fn refused(
+    access: &Access,
+    link: &Link,
+    why: &NotAdmitted,
+    tried: bool,
+    headers: &HeaderMap,
+    up: &str,
+) -> Response {
     let status = match why {
         NotAdmitted::Token(_) if access.takes_passwords() => StatusCode::UNAUTHORIZED,
         NotAdmitted::Token(_) | NotAdmitted::Password => StatusCode::FORBIDDEN,
@@ -64,12 +74,9 @@ fn refused(access: &Access, link: &Link, why: &NotAdmitted, tried: bool, headers
             StatusCode::INTERNAL_SERVER_ERROR
         }
     };
-    let accepts = |name: header::HeaderName| {
-        headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
-    };
-    let mut answer = if accepts(header::ACCEPT).contains("text/html") {
-        let chinese = accepts(header::ACCEPT_LANGUAGE).trim_start().to_ascii_lowercase().starts_with("zh");
-        (status, Html(page(access, link, why, tried, chinese))).into_response()
+    let mut answer = if accepts(headers, header::ACCEPT).contains("text/html") {
+        let chinese = Language::of(headers, None) == Language::Chinese;
+        (status, Html(page(access, link, why, tried, chinese, up))).into_response()
     } else {
         (status, format!("{why}\n")).into_response()
     };
@@ -82,7 +89,7 @@ fn refused(access: &Access, link: &Link, why: &NotAdmitted, tried: bool, headers
     answer
 }
 
-fn page(access: &Access, link: &Link, why: &NotAdmitted, tried: bool, chinese: bool) -> String {
+fn page(access: &Access, link: &Link, why: &NotAdmitted, tried: bool, chinese: bool, up: &str) -> String {
     let words = |english, other| if chinese { other } else { english };
     let why_in_chinese = match why {
         NotAdmitted::Token(_) => {
@@ -100,7 +107,7 @@ fn page(access: &Access, link: &Link, why: &NotAdmitted, tried: bool, chinese: b
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (link.name) }
-                link rel="stylesheet" href="../style.css";
+                link rel="stylesheet" href={ (up) "style.css" };
             }
             body {
                 main {
@@ -108,11 +115,11 @@ fn page(access: &Access, link: &Link, why: &NotAdmitted, tried: bool, chinese: b
                     p { (link.name) }
                     @if tried { p role="alert" { @if chinese { (why_in_chinese) } @else { (why) } } }
                     @if access.takes_passwords() {
-                        form method="post" {
+                        form class="password" method="post" action={ (up) "v/" (link.id) } {
                             label for="password" { (words("Password", "密码")) }
                             input id="password" type="password" name="password" required autofocus
                                 autocomplete="current-password" maxlength="1024";
-                            button class="play" { (words("Play", "播放")) }
+                            button { (words("Play", "播放")) }
                         }
                     } @else if !tried {
                         p { (words("Open it by the link that its publisher gave you.", "请通过发布者提供的链接打开。")) }

@@ -19,7 +19,7 @@ use std::{
 use nearcast_protocol::{Link, ResourceId};
 use nearcast_transfer::Controller;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::JoinSet,
     time::{Instant, sleep_until},
 };
@@ -97,6 +97,8 @@ pub(super) struct Keeper {
     saving: bool,
     save_at: Instant,
     save_trouble: Option<String>,
+    /// Who waits until what was ordered is on disk.
+    ordered: Vec<oneshot::Sender<()>>,
     unshown: bool,
     /// Whether a film may be there that wasn't looked into.
     unlooked: bool,
@@ -136,6 +138,7 @@ impl Keeper {
             saving: false,
             save_at: now,
             save_trouble: None,
+            ordered: Vec::new(),
             unshown: true,
             unlooked: true,
             news: Vec::new(),
@@ -249,7 +252,7 @@ impl Keeper {
             }
             Done::Saved(result) => {
                 self.saving = false;
-                self.save_at = Instant::now() + SAVE;
+                self.save_at = Instant::now() + if self.ordered.is_empty() { SAVE } else { Duration::ZERO };
                 if let Err(why) = &result {
                     // Tried again until it works: nothing is lost as long as this program runs.
                     self.unsaved = true;
@@ -266,6 +269,10 @@ impl Keeper {
 
     async fn obey(&mut self, order: Order) {
         match order {
+            Order::Settle(settled) => {
+                self.ordered.push(settled);
+                (self.unsaved, self.save_at) = (true, Instant::now());
+            }
             Order::Rescan => {
                 self.refused.clear();
                 self.look_at = Instant::now();
@@ -329,8 +336,16 @@ impl Keeper {
     fn save(&mut self) {
         (self.unsaved, self.saving) = (false, true);
         let (index, folder) = (self.index.clone(), self.library.settings.state.clone());
+        let ordered = std::mem::take(&mut self.ordered);
         self.jobs.spawn_blocking(move || {
-            Done::Saved(index.write(&folder).map_err(|error| format!("can't be written: {error}")))
+            let written = index.write(&folder);
+            if written.is_ok() {
+                // Whoever has stopped waiting needs no answer.
+                for waiting in ordered {
+                    waiting.send(()).ok();
+                }
+            }
+            Done::Saved(written.map_err(|error| format!("can't be written: {error}")))
         });
     }
 }

@@ -17,7 +17,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use nearcast_protocol::ResourceId;
 use nearcast_transfer::Controller;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::{index::Index, keeper::Keeper};
@@ -63,6 +63,8 @@ impl Settings {
 #[derive(Debug)]
 enum Order {
     Rescan,
+    /// Answered when all that was ordered before is on disk.
+    Settle(oneshot::Sender<()>),
     Add(PathBuf),
     Remove(ResourceId),
     Hold(ResourceId, bool),
@@ -86,6 +88,11 @@ pub enum OrderError {
     /// The name is empty or too long.
     #[error("a title's name has 1 to 200 characters, and no line breaks")]
     Name,
+    /// What was ordered can't be written down.
+    #[error(
+        "it is done, but would be forgotten at the next start: the index can't be written; see the problems"
+    )]
+    NotKept,
     /// The library has stopped.
     #[error("the library is stopping")]
     Stopped,
@@ -218,6 +225,16 @@ impl Library {
             return Err(OrderError::Name);
         }
         self.order(Order::Rename(key, name)).await
+    }
+
+    /// Waits until all that was ordered before is on disk, where no crash undoes it.
+    ///
+    /// # Errors
+    /// [`OrderError::NotKept`], [`OrderError::Stopped`].
+    pub async fn settled(&self) -> Result<(), OrderError> {
+        let (settled, waiting) = oneshot::channel();
+        self.order(Order::Settle(settled)).await?;
+        waiting.await.map_err(|_| OrderError::NotKept)
     }
 
     fn known(&self, key: ResourceId) -> Result<(), OrderError> {

@@ -45,7 +45,9 @@ pub(super) async fn serve_plain(
     }
 }
 
-fn answer(open: impl Fn() -> Reader, tag: &str, method: &Method, headers: &HeaderMap) -> Response {
+/// The answer to a `GET` or `HEAD` for the bytes that `open` reads, with ranges and conditions as RFC 9110 has them; `tag`
+/// is their validator, quotes included.
+pub fn answer(open: impl Fn() -> Reader, tag: &str, method: &Method, headers: &HeaderMap) -> Response {
     let reader = open();
     let size = reader.size();
     let kind = mime_guess::from_path(reader.name()).first_or_octet_stream();

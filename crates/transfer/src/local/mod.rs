@@ -34,6 +34,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC as ALL_BUT_ALPHANUMERIC, utf8_
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+pub use self::film::answer;
 pub use self::report::{Report, Source};
 use crate::{Controller, plain::PlainFile};
 

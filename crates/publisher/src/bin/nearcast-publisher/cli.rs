@@ -103,6 +103,11 @@ The configuration file has the same names as the flags:
   upload = \"200Mbit\"
   hours = [\"22:00-07:00 = unlimited\"]";
 
+/// Where the administration is, if nothing else is said.
+pub const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8401);
+/// How long running streams may go on at the end, s.
+pub const DRAIN: u32 = 10;
+
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
@@ -161,6 +166,32 @@ pub struct Options {
     /// Make no posters and storyboards.
     #[arg(long)]
     pub no_posters: bool,
+    /// Where the administration is served: status page, metrics, and orders with a token [default: 127.0.0.1:8401, or
+    /// any free port if that is taken].
+    #[arg(long, value_name = "ADDRESS")]
+    pub admin: Option<SocketAddr>,
+    /// Where visitors without the app get it.
+    #[arg(long, value_name = "URL")]
+    pub download: Option<Url>,
+    /// How many streams at a time are given to those without the app; 0 for none [default: 8].
+    #[arg(long, value_name = "NUMBER")]
+    pub direct: Option<usize>,
+    /// What those without the app get together at most [default: a quarter of --upload].
+    #[arg(long, value_name = "RATE")]
+    pub direct_rate: Option<Rate>,
+    /// How many connections the web site takes at a time [default: 2048].
+    #[arg(long, value_name = "NUMBER")]
+    pub connections: Option<usize>,
+    /// How long running streams may go on when it is told to end, in seconds [default: 10].
+    #[arg(long, value_name = "SECONDS")]
+    pub drain: Option<u32>,
+    /// The largest film that may be sent in through the administration, in GB [default: 100].
+    #[arg(long, value_name = "GB")]
+    pub largest: Option<u32>,
+    /// Print the settings as a configuration file, every one explained, and end.
+    #[arg(long)]
+    #[serde(skip)]
+    pub print_config: bool,
     /// Where the identity and the index are kept [default: the data folder].
     #[arg(long, value_name = "FOLDER", env = "STATE_DIRECTORY")]
     pub state: Option<PathBuf>,
@@ -194,7 +225,62 @@ impl Options {
             password_file: self.password_file.or(file.password_file),
             link_life: self.link_life.or(file.link_life),
             state: self.state.or(file.state),
+            admin: self.admin.or(file.admin),
+            download: self.download.or(file.download),
+            direct: self.direct.or(file.direct),
+            direct_rate: self.direct_rate.or(file.direct_rate),
+            connections: self.connections.or(file.connections),
+            drain: self.drain.or(file.drain),
+            largest: self.largest.or(file.largest),
+            print_config: self.print_config,
         })
+    }
+
+    /// The largest film that may be sent in, in bytes.
+    pub fn largest_film(&self) -> u64 {
+        u64::from(self.largest.unwrap_or(100)) * 1_000_000_000
+    }
+
+    /// Every setting: its name, what it is set to, and an example, as TOML.
+    pub fn as_set(&self) -> Vec<(&'static str, Option<String>, &'static str)> {
+        let text = |text: String| toml::Value::String(text).to_string();
+        let rate = |rate: &Option<Rate>| rate.map(|rate| text(format!("{}B", rate.bytes)));
+        let address = |address: &Option<SocketAddr>| address.map(|address| text(address.to_string()));
+        let url = |url: &Option<Url>| url.as_ref().map(|url| text(url.to_string()));
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| text(path.display().to_string()));
+        let number = |number: Option<u64>| number.map(|number| number.to_string());
+        let list = |texts: Vec<String>| {
+            let texts: Vec<_> = texts.into_iter().map(toml::Value::String).collect();
+            (!texts.is_empty()).then(|| toml::Value::Array(texts).to_string())
+        };
+        let addresses = |addresses: &[Multiaddr]| list(addresses.iter().map(ToString::to_string).collect());
+        vec![
+            ("folder", path(&self.folder), r#""/srv/films""#),
+            ("tracker", addresses(&self.tracker), r#"["/ip4/203.0.113.5/tcp/4401"]"#),
+            ("listen", addresses(&self.listen), r#"["/ip4/0.0.0.0/tcp/4402"]"#),
+            ("http", address(&self.http), r#""0.0.0.0:8400""#),
+            ("public", url(&self.public), r#""https://films.example/""#),
+            ("name", self.name.clone().map(text), r#""Films""#),
+            ("upload", rate(&self.upload), r#""200Mbit""#),
+            ("upload_each", rate(&self.upload_each), r#""50Mbit""#),
+            (
+                "hours",
+                list(self.hours.iter().map(ToString::to_string).collect()),
+                r#"["22:00-07:00 = unlimited"]"#,
+            ),
+            ("streams", number(self.streams.map(|streams| streams as u64)), "50"),
+            ("enough", number(self.enough.map(Into::into)), "40"),
+            ("count_every", number(self.count_every.map(Into::into)), "20"),
+            ("no_posters", self.no_posters.then(|| "true".to_owned()), "false"),
+            ("admin", address(&self.admin), r#""127.0.0.1:8401""#),
+            ("download", url(&self.download), r#""https://films.example/nearcast""#),
+            ("direct", number(self.direct.map(|direct| direct as u64)), "8"),
+            ("direct_rate", rate(&self.direct_rate), r#""50Mbit""#),
+            ("connections", number(self.connections.map(|connections| connections as u64)), "2048"),
+            ("drain", number(self.drain.map(Into::into)), "10"),
+            ("largest", number(self.largest.map(Into::into)), "100"),
+            ("state", path(&self.state), r#""/var/lib/nearcast-publisher""#),
+        ]
     }
 
     pub fn http_address(&self) -> SocketAddr {

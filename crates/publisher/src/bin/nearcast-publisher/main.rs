@@ -1,6 +1,9 @@
 //! `nearcast-publisher`: a folder of films, put up once.
 
 mod cli;
+mod drain;
+mod print;
+mod service;
 mod signing;
 
 use std::{io::IsTerminal, net::IpAddr, process::ExitCode, time::Duration};
@@ -10,9 +13,10 @@ use clap::Parser;
 use nearcast_network::{Signals, identity_on_disk};
 use nearcast_protocol::Role;
 use nearcast_publisher::{
-    Access, Catalogue, Library, Site,
+    Access, Catalogue, Library, Publication, Site,
     access::{self, keys::Keys, password::Passwords, policy},
-    hours, library,
+    admin::{self, Admin, Limits},
+    hours, library, site,
 };
 use nearcast_transfer::{Controller, LoadRules, Settings};
 use tokio_util::sync::CancellationToken;
@@ -66,11 +70,16 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     }
     let mut signals = Signals::listen()?;
     let options = cli.options.with_config()?;
+    if options.print_config {
+        print!("{}", print::config(&options));
+        return Ok(());
+    }
     let folder = options.folder.clone().context("name the folder of films: nearcast-publisher FOLDER")?;
     let folder = std::path::absolute(&folder)?;
     std::fs::read_dir(&folder).with_context(|| format!("can't read the folder {}", folder.display()))?;
     let state = options.state_folder()?;
     let site = Site::listen(options.http_address()).await?;
+    let admin = listen_admin(&options).await?;
     let public = public_url(&options, &site)?;
 
     // So that a setting that is wrong is said before anything is offered.
@@ -108,46 +117,114 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     for address in controller.network().listening() {
         println!("listening on {address}/p2p/{peer}");
     }
+    println!("administration at http://{}/", admin.address());
     println!("catalogue at {public}");
 
-    let stop = CancellationToken::new();
-    let mut films = library::Settings::new(folder, state);
+    // The administration outlives the rest, so that the end can be watched.
+    let (ending, stop, last) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let mut films = library::Settings::new(folder.clone(), state.clone());
     films.pictures = !options.no_posters;
     let access = Access::new(controller.clone(), keys, passwords, link_life)?;
     let guarding = tokio::spawn(access.clone().follow(stop.clone()));
     let (library, following) = Library::open(films, controller.clone())?;
     let following = tokio::spawn(following.run(stop.clone()));
-    let catalogue = Catalogue::new(library, controller.clone(), public);
-    let limiting = tokio::spawn(keep_hours(options.clone(), controller.clone(), stop.clone()));
-    let claiming = tokio::spawn(catalogue.clone().claim(stop.clone()));
-    let name = options.name.clone().unwrap_or_else(|| "Films".into());
-    let serving = tokio::spawn(site.serve(name, catalogue, access, stop.clone()));
-    signals.stop().await;
+    let publication =
+        Publication::new(site_settings(&options, &public), controller.clone(), library.watch(), access);
+    let serving = tokio::spawn(site.serve(publication.clone(), stop.clone()));
+    let catalogue = Catalogue::new(library.clone(), controller.clone(), public);
+    let claiming = tokio::spawn(catalogue.claim(stop.clone()));
+    let settings =
+        admin::Settings { state, folder, largest: options.largest_film(), limits: limits(&options) };
+    let administrating = admin.serve(settings, publication.clone(), library, ending.clone(), last.clone());
+    let mut administrating = tokio::spawn(administrating);
+    let limiting =
+        tokio::spawn(keep_hours(options.clone(), controller.clone(), publication.clone(), stop.clone()));
+    service::ready();
+    let watchdog = tokio::spawn(service::watchdog(stop.clone()));
+    tokio::select! {
+        () = signals.stop() => {}
+        // It ends by itself only if its token or its limits can't be read.
+        failed = &mut administrating => failed??,
+    }
+    ending.cancel();
+    service::stopping();
+    tracing::info!("ending; running streams may finish, a second signal ends at once");
+    let patience = Duration::from_secs(options.drain.unwrap_or(cli::DRAIN).into());
+    tokio::select! {
+        () = drain::drained(&controller, &publication) => {}
+        () = tokio::time::sleep(patience) => {}
+        () = signals.stop() => {}
+    }
     stop.cancel();
     following.await?;
     claiming.await?;
     limiting.await?;
+    watchdog.await?;
     guarding.await?;
     // Browsers keep connections open; they are not waited for longer than this.
     let served = tokio::time::timeout(Duration::from_secs(3), serving).await;
     controller.stop().await;
+    last.cancel();
+    if !administrating.is_finished() {
+        tokio::time::timeout(Duration::from_secs(2), administrating).await.ok();
+    }
     match served {
         Ok(served) => Ok(served??),
         Err(_) => Ok(()),
     }
 }
 
-/// Holds the upload to the limits of the hour.
-async fn keep_hours(options: cli::Options, controller: Controller, stop: CancellationToken) {
-    if options.hours.is_empty() {
-        return;
+/// The administration's address. The usual one may be another publisher's: then any free one is taken.
+async fn listen_admin(options: &cli::Options) -> anyhow::Result<Admin> {
+    if let Some(address) = options.admin {
+        return Ok(Admin::listen(address).await?);
     }
+    match Admin::listen(cli::ADMIN).await {
+        Ok(admin) => Ok(admin),
+        Err(_) => Ok(Admin::listen((cli::ADMIN.ip(), 0).into()).await?),
+    }
+}
+
+fn site_settings(options: &cli::Options, public: &Url) -> site::Settings {
+    let mut settings = site::Settings::new(options.name.as_deref().unwrap_or("Films"), public.clone());
+    settings.download = options.download.clone();
+    settings.connections = options.connections.unwrap_or(settings.connections);
+    // What is left by then has had its time.
+    settings.drain = Duration::from_secs(1);
+    settings
+}
+
+/// The limits that can be set anew while it runs.
+fn limits(options: &cli::Options) -> Limits {
+    let upload = options.upload.map(|rate| rate.bytes);
+    // Those without the app leave three quarters of the line to those who pass on what they get.
+    let direct_rate = options.direct_rate.map(|rate| rate.bytes).or(upload.map(|upload| upload / 4));
+    Limits { upload, direct: Some(options.direct.unwrap_or(site::DIRECT)), direct_rate }
+}
+
+/// Holds the upload to the limits: what was set by hand, else what the hour says, else the usual.
+async fn keep_hours(
+    options: cli::Options,
+    controller: Controller,
+    publication: Publication,
+    stop: CancellationToken,
+) {
     let keeping = async {
+        let mut set = publication.upload_set();
         loop {
+            let by_hand = *set.borrow_and_update();
             let time = jiff::Zoned::now().time();
-            let all = hours::limit_at(&options.hours, time, options.upload.map(|rate| rate.bytes));
-            controller.set_upload(all, options.upload_each.map(|rate| rate.bytes));
-            tokio::time::sleep(hours::until_change(&options.hours, time)).await;
+            let usual = hours::limit_at(&options.hours, time, options.upload.map(|rate| rate.bytes));
+            controller.set_upload(by_hand.or(usual), options.upload_each.map(|rate| rate.bytes));
+            let later = if options.hours.is_empty() {
+                Duration::MAX
+            } else {
+                hours::until_change(&options.hours, time)
+            };
+            // Whoever sets limits has ended if this fails; the hours go on.
+            if tokio::time::timeout(later, set.changed()).await.is_ok_and(|changed| changed.is_err()) {
+                return;
+            }
         }
     };
     stop.run_until_cancelled(keeping).await;
