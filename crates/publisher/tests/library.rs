@@ -267,6 +267,22 @@ async fn a_file_that_still_grows_is_taken_when_it_rests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changes_while_it_is_hashed_is_taken_as_it_is_then() {
+    let scene = Scene::new();
+    let path = scene.films.path().join("film.mkv");
+    fs::File::create(&path).unwrap().set_len(50 << 30).unwrap();
+    age(&path, 100);
+    let running = scene.start().await;
+    running.until(|now| now.hashing.first().is_some_and(|file| file.done > 0)).await;
+    scene.write("film.mkv", &film(1, 80_000));
+    scene.write("other.mkv", &film(2, 80_000));
+    let snapshot = running.titles(&["film", "other"]).await;
+    assert_eq!(snapshot.titles[0].films[0].link.size, 80_000);
+    assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_huge_file_holds_up_nobody_and_is_let_go_at_once() {
     let scene = Scene::new();
     let huge = scene.films.path().join("huge.mkv");

@@ -47,6 +47,8 @@ const SAVE_COUNTERS: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(60);
 /// How often what was given is looked at.
 const COUNT: Duration = Duration::from_secs(1);
+/// How often the log is told how far a long hashing is.
+const TELL: Duration = Duration::from_secs(30);
 /// How often files are closed that nobody asks for.
 const TIDY: Duration = Duration::from_secs(60);
 /// How long the tree of a file that is gone is kept: a disk that is away for a while costs no hashing.
@@ -109,6 +111,8 @@ pub(super) struct Keeper {
     /// What was given before this start.
     given_before: BTreeMap<ResourceId, Counters>,
     tidied_at: Instant,
+    /// When the log was last told how far the hashing is.
+    told_at: Instant,
 }
 
 impl Keeper {
@@ -146,6 +150,7 @@ impl Keeper {
             counted_at: now,
             given_before,
             tidied_at: now,
+            told_at: now,
         }
     }
 
@@ -204,9 +209,23 @@ impl Keeper {
     fn tick(&mut self) {
         if !self.reading.is_empty() {
             self.unshown = true;
+            self.tell_progress();
         }
         if self.counted_at + COUNT <= Instant::now() {
             self.count_given();
+        }
+    }
+
+    /// Says now and then how far the hashing is, for whoever reads the log of a long one.
+    fn tell_progress(&mut self) {
+        if self.told_at + TELL > Instant::now() {
+            return;
+        }
+        self.told_at = Instant::now();
+        for (path, reading) in self.reading.iter().filter(|(_, reading)| reading.hashed) {
+            let (done, of) = (reading.done.load(Ordering::Relaxed), reading.stamp.size.max(1));
+            let percent = done.saturating_mul(100) / of;
+            tracing::info!(file = %path.display(), percent, waiting = self.queue.len(), "hashing");
         }
     }
 

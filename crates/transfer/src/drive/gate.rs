@@ -81,7 +81,7 @@ impl Gate {
 }
 
 impl Drive {
-    /// Lets a newcomer in, or doesn't; `false` if it has to wait for a tracker or was sent away.
+    /// The newcomer, if it is let in; `None` if it has to wait for a tracker, or was sent away.
     pub(super) fn admit(&mut self, newcomer: Newcomer, asked: bool) -> Option<Newcomer> {
         let served = self.served();
         let known = self.contacts.handle(newcomer.0.peer).is_some();
@@ -187,7 +187,8 @@ impl Drive {
                 self.settle(address, list.group);
             }
             None if address.is_none() => gate.load.not_counted(now),
-            None => {}
+            // Nobody can say; what was given is known all the same.
+            None => self.settle(address, Group::UNKNOWN),
         }
         if let Some(newcomer) = newcomer {
             if let Some(gate) = &mut self.gate {
