@@ -68,6 +68,11 @@ impl Wheel {
         self.link(slot);
     }
 
+    /// When a slot's lease ends, in ms.
+    pub fn ends(&self, slot: Slot) -> Option<u64> {
+        self.leases.get(slot as usize).filter(|lease| lease.before != VACANT).map(|lease| lease.ends)
+    }
+
     /// Ends a slot's lease.
     pub fn remove(&mut self, slot: Slot) {
         self.unlink(slot);
