@@ -157,7 +157,7 @@ async fn killed_in_the_middle_of_registrations_it_remembers_the_swarms() {
         "--listen",
         listen,
         "--status",
-        "127.9.6.1:0",
+        "127.9.6.1:44961",
         "--groups",
         &table,
         "--state",
@@ -195,10 +195,7 @@ async fn killed_in_the_middle_of_registrations_it_remembers_the_swarms() {
     let nodes = registering.await.unwrap();
 
     let again = Running::with(&arguments, &log);
-    let line = again.wait_for("what was saved is remembered again");
-    assert!(line.contains("nodes="), "{line}");
-    assert_eq!(again.address(), address);
-    let site = again.site();
+    again.wait_for_both("what was saved is remembered again", "status page at ");
     assert!(number(site, "nodes") >= before && before >= 6);
     let list = find(&node("127.1.6.3").await, &address).await;
     assert!(list.counts.in_group as u64 >= before, "{:?}", list.counts);
@@ -220,8 +217,7 @@ async fn told_to_stop_it_saves_and_ends_within_seconds() {
     tracker.signal("-TERM");
     assert_eq!(tracker.child.wait().unwrap().code(), Some(0));
     let tracker = Running::start(&arguments);
-    assert!(tracker.wait_for("is remembered again").contains("nodes=1 holdings=1"));
-    let address = tracker.address();
+    tracker.wait_for_both("is remembered again nodes=1 holdings=1", "listening on ");
     assert!(matches!(ask(&one, &address, &Request::Renew(Renewal::default())).await, Answer::Leased(_)));
     // With nothing to save, nothing is.
     let none = ["--listen", "/ip4/127.9.7.2/tcp/0", "--state", &place.at("t"), "--snapshot", "0"];
@@ -239,9 +235,7 @@ fn a_damaged_snapshot_is_put_aside() {
     fs::create_dir_all(&state).unwrap();
     fs::write(state.join("snapshot"), "nearcast-tracker\n\0\x01 and then nonsense").unwrap();
     let tracker = Running::start(&["--listen", "/ip4/127.9.8.1/tcp/0", "--state", state.to_str().unwrap()]);
-    let line = tracker.wait_for("can't be used");
-    assert!(line.contains("damaged or cut short") && line.contains("snapshot.damaged"), "{line}");
-    tracker.address();
+    tracker.wait_for_both("damaged or cut short; it is", "listening on ");
     assert!(state.join("snapshot.damaged").exists() && !state.join("snapshot").exists());
 }
 
@@ -373,4 +367,59 @@ fn an_address_that_is_taken_is_named() {
     let line = tracker.wait_for("can't serve the status page");
     assert!(line.contains(&address.to_string()) && line.contains("--status"), "{line}");
     assert_eq!(tracker.child.wait().unwrap().code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_page_shows_no_more_than_the_first_fifty_and_nothing_foreign() {
+    let place = Place::new();
+    // A name is the operator's, and still no markup.
+    let table = place.write("networks.csv", "127.1.0.0/16,1,<b>North</b>\n");
+    let tracker = Running::start(&[
+        "--listen",
+        "/ip4/127.9.13.1/tcp/0",
+        "--status",
+        "127.9.13.1:0",
+        "--groups",
+        &table,
+        "--state",
+        &place.at("s"),
+    ]);
+    let (address, site) = (tracker.address(), tracker.site());
+    let (_, body) = get(site, "/");
+    assert!(
+        body.contains("No node has registered yet") && body.contains("Nobody holds anything yet"),
+        "{body}"
+    );
+    let one = node("127.1.13.1").await;
+    let films: Vec<_> = (0..60).map(|film| ResourceId::from_bytes([film; 32])).collect();
+    assert!(matches!(ask(&one, &address, &register(&films)).await, Answer::Leased(_)));
+    let received = Received { own_group: 750, other_groups: 200, publishers: 50 };
+    let renewal = Request::Renew(Renewal { received, ..Renewal::default() });
+    assert!(matches!(ask(&one, &address, &renewal).await, Answer::Leased(_)));
+    // A look is a few seconds old at most: wait for one that has the report.
+    let until = Instant::now() + PATIENCE;
+    let (head, body) = loop {
+        let page = running::get_with(site, "/", "Accept-Language: zh-CN\r\n");
+        if page.1.contains("75.0") || Instant::now() > until {
+            break page;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(
+        body.contains("<html lang=\"zh\">") && body.contains("网内流量") && body.contains("75.0"),
+        "{body}"
+    );
+    assert_eq!(body.matches("<td class=\"id\"").count(), 50);
+    assert!(body.contains("&lt;b&gt;North&lt;/b&gt;") && !body.contains("<b>"));
+    for told in ["default-src 'none'", "script-src 'self'", "no-store", "nosniff"] {
+        assert!(head.contains(told), "{told}: {head}");
+    }
+    // Nothing that the policy would forbid, and nothing from elsewhere.
+    assert!(!body.contains("style=") && !body.contains("http://") && !body.contains("https://"));
+    assert!(body.contains("<noscript><meta http-equiv=\"refresh\""));
+    let (_, part) = get(site, "/part?lang=en");
+    assert!(part.contains("Kept inside") && !part.contains("<html"), "{part}");
+    for (path, kind) in [("/page.css", "text/css"), ("/page.js", "text/javascript")] {
+        assert!(get(site, path).0.contains(kind));
+    }
 }

@@ -8,16 +8,19 @@
 //! | `watch` | tables, lists and settings, read anew when they change |
 //! | `saving` | what is remembered, saved now and then and taken in at the start |
 //! | `site` | the status page, the numbers for Prometheus, whether all is well |
+//! | `page`, `wall` | the status page, and what it shows |
 //! | `notify` | what the service manager is told |
 //! | `print` | what goes to the standard output |
 
 mod cli;
 mod notify;
+mod page;
 mod print;
 mod saving;
 mod serve;
 mod settings;
 mod site;
+mod wall;
 mod watch;
 
 use std::{io::IsTerminal, process::ExitCode};

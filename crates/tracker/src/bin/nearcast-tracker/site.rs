@@ -13,14 +13,21 @@ use std::{
 use anyhow::Context;
 use axum::{
     Router,
-    extract::State,
-    http::{HeaderValue, StatusCode, header},
+    extract::{Query, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
     routing::get,
 };
+use maud::Markup;
 use nearcast_tracker::Server;
+use serde::Deserialize;
 use tokio::{net::TcpListener, sync::watch};
+
+use crate::{
+    page,
+    wall::{Look, Wall},
+};
 
 /// How long the tracker may take to come round to answering before it counts as unwell.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -34,8 +41,14 @@ pub struct Site {
 #[derive(Clone)]
 struct Shared {
     server: Server,
+    wall: Wall,
     unheard: Arc<AtomicU64>,
     stopping: watch::Receiver<bool>,
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    lang: Option<String>,
 }
 
 impl Site {
@@ -59,18 +72,26 @@ impl Site {
         unheard: Arc<AtomicU64>,
         stopping: watch::Receiver<bool>,
     ) -> io::Result<()> {
+        let wall = Wall::new(server.clone());
         let router = Router::new()
+            .route("/", get(whole))
+            .route("/part", get(part))
+            .route("/page.css", get(|| async { of_kind("text/css; charset=utf-8", page::STYLE) }))
+            .route("/page.js", get(|| async { of_kind("text/javascript; charset=utf-8", page::SCRIPT) }))
             .route("/metrics", get(metrics))
             .route("/healthz", get(health))
             .layer(middleware::map_response(protected))
-            .with_state(Shared { server, unheard, stopping });
-        axum::serve(self.listener, router).await
+            .with_state(Shared { server, wall: wall.clone(), unheard, stopping });
+        tokio::select! {
+            served = axum::serve(self.listener, router) => served,
+            () = wall.keep() => Ok(()),
+        }
     }
 }
 
 async fn protected(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    let policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+    let policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
                   base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -79,10 +100,39 @@ async fn protected(mut response: Response) -> Response {
     response
 }
 
+fn of_kind(kind: &'static str, text: impl IntoResponse) -> Response {
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+async fn whole(State(shared): State<Shared>, Query(asked): Query<Asked>, headers: HeaderMap) -> Response {
+    told(&shared, &asked, &headers, page::page).await
+}
+
+/// What changes, for the page's script.
+async fn part(State(shared): State<Shared>, Query(asked): Query<Asked>, headers: HeaderMap) -> Response {
+    told(&shared, &asked, &headers, page::part).await
+}
+
+async fn told(
+    shared: &Shared,
+    asked: &Asked,
+    headers: &HeaderMap,
+    tell: fn(&page::Words, &Look) -> Markup,
+) -> Response {
+    let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|accepted| accepted.to_str().ok());
+    let words = page::words(asked.lang.as_deref(), accepted.unwrap_or_default());
+    match shared.wall.look().await {
+        Ok(look) => of_kind("text/html; charset=utf-8", tell(words, &look).into_string()),
+        Err(error) => {
+            tracing::error!("the status page can't be made: {error:#}");
+            (StatusCode::INTERNAL_SERVER_ERROR, "the page can't be made\n").into_response()
+        }
+    }
+}
+
 async fn metrics(State(shared): State<Shared>) -> Response {
     shared.server.metrics().bad_messages(shared.unheard.load(Ordering::Relaxed));
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], shared.server.prometheus()).into_response()
+    of_kind("application/openmetrics-text; version=1.0.0; charset=utf-8", shared.server.prometheus())
 }
 
 async fn health(State(shared): State<Shared>) -> Response {
