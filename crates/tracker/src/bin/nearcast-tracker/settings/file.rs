@@ -94,7 +94,21 @@ pub fn commented() -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{prelude::proptest, string::string_regex};
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_makes_settings_or_one_line(
+            text in string_regex("([a-z_]{1,12} ?= ?[-0-9\"a-z/.\\[\\]]{0,12}\n|[^\n]{0,20}\n){0,6}").unwrap(),
+        ) {
+            match read(&text) {
+                Ok(settings) => drop(settings.check().map_err(|error| at_its_line(&text, error))),
+                Err(error) => assert_eq!(error.to_string().lines().count(), 1, "{text:?}: {error}"),
+            }
+        }
+    }
 
     #[test]
     fn what_is_wrong_is_told_with_its_line_and_a_hint() {
