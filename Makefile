@@ -1,10 +1,10 @@
 # The project's commands; each does its work in scripts/ or by cargo. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench lab lab-report sim
+.PHONY: help run test lint bench bench-publisher lab lab-report sim
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 run: ## Open the app on a real film that comes from neighbours on this machine
 	scripts/demo
@@ -29,6 +29,11 @@ bench: ## Run the benchmarks
 	scripts/check-tools
 	scripts/install-packages build
 	cargo bench --workspace --bench '*'
+
+bench-publisher: ## Measure the publisher: hashing beside b3sum, processor time for each GB served
+	scripts/check-tools
+	scripts/install-packages build bench
+	scripts/bench-publisher
 
 lab: ## Measure ours beside others in real networks on this machine (SCENARIO=name for one); takes root
 	scripts/check-tools

@@ -181,7 +181,7 @@ fn bad_peer(ip: &str, tracker: &str, link: &Link, badness: Badness) -> Result<Ba
             reach: Reach::Unknown,
             medium: Medium::Unknown,
             local: Vec::new(),
-            holdings: vec![Holding { resource: link.id, permille: 1000, protected: false }],
+            holdings: vec![Holding { resource: link.id, permille: 1000, guard: None }],
             spare_upload: 0,
         };
         match network.ask(&tracker, &Request::Register(registration), PATIENCE).await? {

@@ -2,10 +2,13 @@
 
 mod bad;
 mod kept;
+mod load;
 mod manners;
 mod opened;
 mod players;
 mod rule;
 mod swarm;
+mod tokens;
 mod traced;
+mod trackers;
 mod wire;

@@ -8,7 +8,7 @@ use nearcast_protocol::{
     Group, Multiaddr, ResourceId, Role,
     tracker::{Answer, Find, Holding, Medium, PeerList, Reach, Registration, Request, Rule},
 };
-use nearcast_tests::Tracker;
+use nearcast_tests::{Neighbour, Tracker, random_file, run};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -28,7 +28,7 @@ async fn register(node: &Network, tracker: &Multiaddr, resource: ResourceId) -> 
         reach: Reach::Unknown,
         medium: Medium::Unknown,
         local: Vec::new(),
-        holdings: vec![Holding { resource, permille: 1000, protected: false }],
+        holdings: vec![Holding { resource, permille: 1000, guard: None }],
         spare_upload: 0,
     };
     match node.ask(tracker, &Request::Register(registration), PATIENCE).await? {
@@ -85,6 +85,42 @@ async fn the_list_follows_the_forty_to_fifty_rule() -> Result<()> {
     assert_eq!((list.counts.in_group, list.rule), (50, Rule::InRange));
     assert!(list.peers.iter().all(|peer| peer.peer() != holder.peer_id()));
     for node in insiders.iter().chain(&outsiders).chain([&asker]) {
+        node.stop().await;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_has_not_got_it_among_itself_is_shown_a_way_out() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let at = folder.path();
+    let tracker = Tracker::start(&at.join("tracker"), "/ip4/127.0.0.1/tcp/0")?;
+    let address: Multiaddr = tracker.address.parse()?;
+    let film = at.join("film.mkv");
+    random_file(&film, 3 << 20, 11)?;
+    let outside = Neighbour::start(at, "127.2.3.1", &tracker.address, &film, None)?;
+    let link: nearcast_protocol::Link = outside.link.parse()?;
+    // Forty-one of the viewer's own network say that they hold it, and none of them gives anything.
+    let mut insiders = Vec::new();
+    for n in 1..=41 {
+        let insider = node(&format!("127.1.3.{n}")).await?;
+        register(&insider, &address, link.id).await?;
+        insiders.push(insider);
+    }
+    let asker = node("127.1.3.200").await?;
+    let list = find(&asker, &address, link.id).await?;
+    assert_eq!((list.rule, list.peers.len(), list.bridges.len()), (Rule::InRange, 41, 0), "nobody outside");
+
+    let (got, kept) = (at.join("got"), at.join("viewer"));
+    let (got, kept) = (got.to_string_lossy(), kept.to_string_lossy());
+    let arguments = ["get", &outside.link, "-o", &got, "--folder", &kept, "--no-neighbours"];
+    let listen = ["--listen", "/ip4/127.1.3.100/tcp/0"];
+    let arguments = [&arguments[..], &listen[..]].concat();
+    let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
+    let ended = tokio::task::spawn_blocking(move || run("nearcast", &arguments)).await??;
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert!(std::fs::read(&film)? == std::fs::read(at.join("got"))?);
+    for node in insiders.iter().chain([&asker]) {
         node.stop().await;
     }
     Ok(())

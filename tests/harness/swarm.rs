@@ -32,18 +32,20 @@ impl Tracker {
     /// # Errors
     /// When it doesn't come up.
     pub fn start(folder: &Path, listen: &str) -> Result<Self> {
+        Self::start_with(folder, listen, &[])
+    }
+
+    /// The same, with more arguments.
+    ///
+    /// # Errors
+    /// When it doesn't come up.
+    pub fn start_with(folder: &Path, listen: &str, more: &[&OsStr]) -> Result<Self> {
         let groups = groups()?;
-        let mut program = Program::start(
-            "nearcast-tracker",
-            &[
-                "--listen".as_ref(),
-                listen.as_ref(),
-                "--groups".as_ref(),
-                groups.as_os_str(),
-                "--state".as_ref(),
-                folder.as_os_str(),
-            ],
-        )?;
+        let mut arguments =
+            vec!["--listen".as_ref(), listen.as_ref(), "--groups".as_ref(), groups.as_os_str()];
+        arguments.extend(["--state".as_ref(), folder.as_os_str()]);
+        arguments.extend(more);
+        let mut program = Program::start("nearcast-tracker", &arguments)?;
         let address = program.wait_for("where it listens", |line| {
             Some(line.strip_prefix("listening on ")?.trim().to_owned())
                 .filter(|address| address.contains("/tcp/"))
@@ -110,14 +112,28 @@ impl Publisher {
         count: usize,
         upload: Option<&str>,
     ) -> Result<Self> {
+        let more = upload.map(|upload| ["--upload", upload]);
+        Self::start_with(folder, ip, tracker, films, count, more.as_ref().map_or(&[], |more| &more[..]))
+    }
+
+    /// As [`Publisher::start`], with any other arguments.
+    ///
+    /// # Errors
+    /// When it doesn't come up.
+    pub fn start_with(
+        folder: &Path,
+        ip: &str,
+        tracker: &str,
+        films: &Path,
+        count: usize,
+        more: &[&str],
+    ) -> Result<Self> {
         let (listen, http) = (format!("/ip4/{ip}/tcp/0"), format!("{ip}:0"));
         let state = folder.join(format!("publisher-{ip}"));
         let mut arguments = vec![films.as_os_str()];
         arguments.extend(["--listen", &listen, "--http", &http, "--tracker", tracker].map(OsStr::new));
         arguments.extend(["--state".as_ref(), state.as_os_str()]);
-        if let Some(upload) = upload {
-            arguments.extend(["--upload", upload].map(OsStr::new));
-        }
+        arguments.extend(more.iter().map(OsStr::new));
         let mut program = Program::start("nearcast-publisher", &arguments)?;
         let (mut site, mut up) = (None, 0);
         let site = program.wait_for("its site and its films", |line| {

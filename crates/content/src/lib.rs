@@ -34,7 +34,7 @@ mod testing;
 
 pub use disk::DiskStore;
 pub use hash::{HashError, ImportProgress, hash_file};
-pub use library::{Entry, Library, LibraryError, Origin};
+pub use library::{Entry, Library, LibraryError, Origin, link_name};
 pub use memory::MemoryStore;
 pub use store::{AcceptError, Fault, Location, Store, StoreError};
 pub use tree::encoded_len;

@@ -22,13 +22,13 @@ use std::{
 };
 
 use nearcast_protocol::{
-    Link, Multiaddr, ResourceId,
+    Guard, Link, Multiaddr, ResourceId,
     link::{MAX_REPEATS, is_file_name},
 };
 
 use self::{
-    meta::{Data, Meta, is_sound},
-    slot::Slot,
+    meta::{Data, Meta, guard_of, is_sound},
+    slot::{OpenSlot, Slot},
 };
 use crate::{
     hash::HashError,
@@ -62,6 +62,8 @@ pub struct Entry {
     pub origin: Origin,
     /// When it was added, to the second.
     pub added: SystemTime,
+    /// Whose token others must show for it, if it is protected.
+    pub guard: Option<Guard>,
 }
 
 /// How a resource came into the library.
@@ -90,6 +92,12 @@ pub enum LibraryError {
         /// The true size in bytes.
         proved: u64,
     },
+    /// What is held was given by another publisher, and only by that one's leave.
+    #[error(
+        "a part of this film is here under the protection of another publisher: finish that one, or remove it \
+         first"
+    )]
+    OtherGuard,
     /// There is no such resource in the library.
     #[error("{0} is not in the library")]
     NotHere(ResourceId),
@@ -165,7 +173,7 @@ impl Library {
     /// [`LibraryError::WrongSize`] if the true size is known and isn't the link's.
     pub fn task(&self, link: &Link) -> Result<Arc<dyn Store>, LibraryError> {
         if !is_sound(link) {
-            return Err(LibraryError::Link(link.to_string()));
+            return Err(LibraryError::Link(shown(link)));
         }
         let slot = self.slot_or_new(link.id);
         let mut slot = slot.open();
@@ -179,7 +187,11 @@ impl Library {
                     tracing::info!(id = %link.id, "the imported file is gone; fetching it");
                 }
                 Err(error) => return Err(error.into()),
-                Ok(Some(store)) if size == link.size => return Ok(store),
+                Ok(Some(store)) if size == link.size => {
+                    let complete = store.complete();
+                    admit(&mut slot, link, complete)?;
+                    return Ok(store);
+                }
                 Ok(Some(store)) if store.size_proved() => {
                     return Err(LibraryError::WrongSize { claimed: link.size, proved: size });
                 }
@@ -190,6 +202,41 @@ impl Library {
         slot.fill(Meta::fetched(link.clone()))?;
         let store = slot.store()?.ok_or(LibraryError::NotHere(link.id))?;
         Ok(store)
+    }
+
+    /// Makes a resource protected by this guard, or by none. What came under a guard by a link isn't to be changed
+    /// so: this is for whoever puts a file up.
+    ///
+    /// # Errors
+    /// [`LibraryError::NotHere`], or when the disk fails.
+    pub fn set_guard(&self, id: ResourceId, guard: Option<Guard>) -> Result<(), LibraryError> {
+        let slot = self.slot(id).ok_or(LibraryError::NotHere(id))?;
+        let mut slot = slot.open();
+        let meta = slot.meta().ok_or(LibraryError::NotHere(id))?.clone();
+        if meta.guard != guard {
+            slot.set_meta(Meta { guard, ..meta })?;
+        }
+        Ok(())
+    }
+
+    /// What lies in a folder of a library: the links, where the data is and who guards it; for looking on while
+    /// another process has the library open.
+    ///
+    /// # Errors
+    /// When the folder can't be read.
+    pub fn look(folder: &Path) -> io::Result<Vec<(Link, PathBuf, Option<Guard>)>> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            let id = path.file_name().and_then(|name| name.to_str()?.parse::<ResourceId>().ok());
+            let Some(meta) = id.and_then(|id| Meta::read(&path, id).ok()) else { continue };
+            let data = match &meta.data {
+                Data::Fetched { file } => path.join("content").join(names::safe(file)),
+                Data::Imported { path, .. } => path.clone(),
+            };
+            found.push((meta.link, data, meta.guard));
+        }
+        Ok(found)
     }
 
     /// The store of a resource that is in the library. The same while it lives.
@@ -230,7 +277,7 @@ impl Library {
         let mut meta = slot.meta().ok_or(LibraryError::NotHere(id))?.clone();
         change(&mut meta.link);
         if !is_sound(&meta.link) {
-            return Err(LibraryError::Link(meta.link.to_string()));
+            return Err(LibraryError::Link(shown(&meta.link)));
         }
         slot.set_meta(meta)?;
         Ok(())
@@ -313,6 +360,30 @@ impl Library {
     }
 }
 
+/// A link for an error's sentence: its token is a secret.
+fn shown(link: &Link) -> String {
+    Link { token: None, ..link.clone() }.to_string()
+}
+
+/// Takes in what another link to a resource says of its protection.
+///
+/// What is held under a guard stays under it, whatever a link says: else a stranger's link could have it given to
+/// strangers. A link of the guard's brings a fresh token. What is incomplete and public becomes protected with the
+/// first protected link, since the rest will come under its guard. What is complete needs nobody's leave.
+fn admit(slot: &mut OpenSlot, link: &Link, complete: bool) -> Result<(), LibraryError> {
+    let (Some(guard), Some(meta)) = (guard_of(link), slot.meta()) else { return Ok(()) };
+    match meta.guard {
+        _ if complete => return Ok(()),
+        Some(known) if known != guard => return Err(LibraryError::OtherGuard),
+        _ if meta.link.token == link.token && meta.guard == Some(guard) => return Ok(()),
+        _ => {}
+    }
+    let mut meta = meta.clone();
+    meta.guard = Some(guard);
+    meta.link.token.clone_from(&link.token);
+    Ok(slot.set_meta(meta)?)
+}
+
 fn read_slots(folder: &Path, lock: &Arc<File>) -> io::Result<BTreeMap<ResourceId, Arc<Slot>>> {
     let mut slots = BTreeMap::new();
     for entry in std::fs::read_dir(folder)? {
@@ -359,8 +430,8 @@ fn copy(from: &Path, target: &Path) -> io::Result<()> {
     })
 }
 
-/// The name of a file as a link can carry it.
-fn link_name(path: &Path) -> String {
+/// The name of a file as a link can carry it: whatever bytes it has, something readable that leads nowhere.
+pub fn link_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if is_file_name(&name) { name.into_owned() } else { names::safe(&name) }
 }

@@ -58,7 +58,7 @@ pub(crate) fn tcp_socket(address: &Multiaddr) -> Option<SocketAddr> {
 }
 
 /// Takes the `/p2p/<id>` off the end.
-pub(crate) fn split_peer(address: &Multiaddr) -> (Multiaddr, Option<PeerId>) {
+pub fn split_peer(address: &Multiaddr) -> (Multiaddr, Option<PeerId>) {
     let mut address = address.clone();
     match address.pop() {
         Some(Protocol::P2p(peer)) => (address, Some(peer)),

@@ -45,11 +45,13 @@ mod signals;
 mod source;
 mod transport;
 
+pub use address::split_peer;
 pub use config::Config;
 pub use error::{AskError, OpenError, StartError};
 pub use exchange::TrackerCall;
 pub use frames::{FrameReceiver, FrameSender, PieceStream, StreamError};
 pub use identity::{IdentityError, identity_on_disk};
 pub use libp2p::identity::Keypair;
+pub use limit::Limit;
 pub use network::Network;
 pub use signals::Signals;

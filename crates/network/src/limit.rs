@@ -20,7 +20,7 @@ use crate::bucket::{Attempt, Bucket};
 /// Those who wait pass in the order they came. A stream asks for one fragment at a time, so streams that
 /// send at once take turns.
 #[derive(Debug)]
-pub(crate) struct Limit {
+pub struct Limit {
     bucket: Mutex<Bucket>,
     /// One permit: whoever holds it is next. Tokio's semaphore hands it on in order of arrival.
     turn: Semaphore,
@@ -30,7 +30,7 @@ pub(crate) struct Limit {
 
 impl Limit {
     /// A limit of `rate` bytes/s, or none.
-    pub(crate) fn new(rate: Option<u64>) -> Self {
+    pub fn new(rate: Option<u64>) -> Self {
         Self {
             bucket: Mutex::new(Bucket::new(rate, now())),
             turn: Semaphore::new(1),
@@ -40,7 +40,7 @@ impl Limit {
     }
 
     /// Changes the rate, for those who already wait as well.
-    pub(crate) fn set(&self, rate: Option<u64>) {
+    pub fn set(&self, rate: Option<u64>) {
         self.bucket().set_rate(rate, now());
         self.changed.notify_waiters();
     }
@@ -63,7 +63,7 @@ impl Limit {
     }
 
     /// Waits until `bytes` may pass. Dropped before that, it takes nothing.
-    pub(crate) async fn take(&self, bytes: usize) {
+    pub async fn take(&self, bytes: usize) {
         if self.try_take(bytes) {
             return;
         }

@@ -38,7 +38,7 @@ use crate::{
     known::{Bans, Links},
     limit::Limit,
     neighbours::Neighbours,
-    transport,
+    source, transport,
 };
 
 /// How long opening a piece stream may take, dialling included.
@@ -62,6 +62,8 @@ pub struct Network {
     peer_id: PeerId,
     /// The IP addresses that were asked for by name, not by interface.
     named: HashSet<IpAddr>,
+    /// All that it was told to listen on.
+    sources: Vec<IpAddr>,
     commands: mpsc::Sender<Command>,
     pieces: Mutex<Option<mpsc::Receiver<PieceStream>>>,
     takes_pieces: Arc<AtomicBool>,
@@ -139,6 +141,7 @@ impl Network {
         Ok(Self {
             peer_id,
             named,
+            sources,
             commands,
             pieces: Mutex::new(Some(pieces)),
             takes_pieces,
@@ -301,6 +304,22 @@ impl Network {
             }
         }
         if self.stopping.is_cancelled() { Err(None) } else { Err(Some(failure)) }
+    }
+
+    /// The IP address at which a tracker was last reached, while a connection with it is up.
+    pub fn reached_at(&self, tracker: &Multiaddr) -> Option<IpAddr> {
+        let (plain, peer) = address::split_peer(tracker);
+        let link = match peer {
+            Some(peer) => self.links.best(peer),
+            None => self.links.dialled(&plain).map(|(_, link)| link),
+        };
+        address::ip(&link?.remote)
+    }
+
+    /// The address that a socket of one's own has to be bound to, so that a tracker at `target` observes the
+    /// same address as of this node's connections; `None` leaves it to the system.
+    pub fn source_for(&self, target: IpAddr) -> Option<IpAddr> {
+        source::source_for(&self.sources, target)
     }
 
     /// The calls to this tracker; `None` if the node isn't one, or if they have been taken.

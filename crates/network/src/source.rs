@@ -41,7 +41,7 @@ impl SourceBound {
 
 /// The address to dial `target` from: one of its family, loopback if and only if it is; `None` leaves it to
 /// the routing table.
-fn source_for(sources: &[IpAddr], target: IpAddr) -> Option<IpAddr> {
+pub(crate) fn source_for(sources: &[IpAddr], target: IpAddr) -> Option<IpAddr> {
     let mut family = sources.iter().filter(|source| source.is_ipv4() == target.is_ipv4());
     if family.clone().any(IpAddr::is_unspecified) {
         return None;

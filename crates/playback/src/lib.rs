@@ -32,7 +32,7 @@ pub use file::FileMedia;
 pub use measure::{Figures, Script, SeekFigures, measure};
 pub use media::{Media, MediaError};
 pub use player::{Cause, PlaybackError, Player, PlayerEvent, SeekMode, Sinks, Track, TrackKind};
-pub use probe::{AudioTrack, MediaInfo, ProbeError, SubtitleTrack, VideoTrack, probe};
+pub use probe::{AudioTrack, Chapter, MediaInfo, ProbeError, SubtitleTrack, VideoTrack, probe};
 pub use warm::warm_up;
 
 /// Starts GStreamer and makes the source element known. Cheap when done before; every entry calls it.

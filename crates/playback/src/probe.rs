@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use gstreamer::{ClockTime, glib, prelude::*};
+use gstreamer::{ClockTime, TagList, TocEntry, TocEntryType, glib, prelude::*};
 use gstreamer_pbutils::{
     Discoverer, DiscovererAudioInfo, DiscovererContainerInfo, DiscovererResult, DiscovererStreamInfo,
     DiscovererSubtitleInfo, DiscovererVideoInfo, pb_utils_get_codec_description, prelude::*,
@@ -13,6 +13,10 @@ use crate::PlaybackError;
 
 /// More tracks of a kind than any film has; a file that claims more is listed this far.
 const MOST_TRACKS: usize = 64;
+/// More chapters than any film has.
+const MOST_CHAPTERS: usize = 1000;
+/// A longer title is cut.
+const MOST_LETTERS: usize = 300;
 
 /// What a file holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +31,21 @@ pub struct MediaInfo {
     pub audio: Vec<AudioTrack>,
     /// Its subtitles.
     pub subtitles: Vec<SubtitleTrack>,
+    /// The title it gives itself.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// Its chapters, in order.
+    #[serde(default)]
+    pub chapters: Vec<Chapter>,
+}
+
+/// A chapter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chapter {
+    /// Where it begins, ms.
+    pub start_ms: u64,
+    /// What it is called, where the file says so.
+    pub name: Option<String>,
 }
 
 /// A video track.
@@ -138,8 +157,38 @@ pub fn probe(path: &Path, limit: Duration) -> Result<MediaInfo, ProbeError> {
             .collect(),
         audio: info.audio_streams().iter().take(MOST_TRACKS).map(audio).collect(),
         subtitles: info.subtitle_streams().iter().take(MOST_TRACKS).map(subtitles).collect(),
+        title: info
+            .stream_info()
+            .and_then(|stream| stream.downcast::<DiscovererContainerInfo>().ok())
+            .and_then(|container| container.tags())
+            .and_then(|tags| title(&tags)),
+        chapters: info.toc().map(|toc| chapters(&toc.entries())).unwrap_or_default(),
     };
     if found.video.is_empty() && found.audio.is_empty() { Err(not_media(None)) } else { Ok(found) }
+}
+
+fn title(tags: &TagList) -> Option<String> {
+    let title = tags.get::<gstreamer::tags::Title>()?;
+    Some(title.get().chars().filter(|c| !c.is_control()).take(MOST_LETTERS).collect())
+}
+
+/// The chapters of a table of contents: its leaves, whatever stands above them.
+fn chapters(entries: &[TocEntry]) -> Vec<Chapter> {
+    let mut found = Vec::new();
+    let mut ahead: Vec<_> = entries.iter().rev().cloned().collect();
+    while let Some(entry) = ahead.pop() {
+        if found.len() >= MOST_CHAPTERS || ahead.len() > MOST_CHAPTERS {
+            break;
+        }
+        let below = entry.sub_entries();
+        if entry.entry_type() == TocEntryType::Chapter && below.is_empty() {
+            let start = entry.start_stop_times().map_or(0, |(start, _)| start.max(0));
+            let start_ms = u64::try_from(start).unwrap_or(0) / 1_000_000;
+            found.push(Chapter { start_ms, name: entry.tags().and_then(|tags| title(&tags)) });
+        }
+        ahead.extend(below.into_iter().rev());
+    }
+    found
 }
 
 fn codec(stream: &DiscovererStreamInfo) -> String {

@@ -12,12 +12,13 @@ use proptest::{
 use url::Url;
 
 use crate::{
-    Blocks, Group, Link, PeerAddress, PeerId, ResourceId, Role, Token,
+    Blocks, Group, Guard, Link, PeerAddress, PeerId, ResourceId, Role, Token,
     link::{MAX_SIZE, is_file_name},
     pieces::{Class, Data, Frame, Hello, Importing, PieceRequest, Reason, Refuse},
+    renewal::{Key, Ticket},
     tracker::{
-        Answer, Claim, Counts, Find, Holding, Lease, ListedPeer, Medium, PeerList, Reach, Received,
-        Registration, Renewal, Request, Rule, Text,
+        Answer, Claim, Counts, Find, Holding, Lease, ListedPeer, MAX_BRIDGES, MAX_ROUND_TRIPS, Medium,
+        PeerList, Reach, Received, Registration, Renewal, Request, RoundTrip, Rule, Text,
     },
     wire::MAX_ADDRESSES,
 };
@@ -96,10 +97,11 @@ fn groups() -> impl Strategy<Value = Group> {
 }
 
 fn holdings() -> impl Strategy<Value = Holding> {
-    (ids(), any::<(u16, bool)>()).prop_map(|(resource, (permille, protected))| Holding {
+    let guards = option::of(any::<[u8; 32]>().prop_map(Guard::from_bytes));
+    (ids(), any::<u16>(), guards).prop_map(|(resource, permille, guard)| Holding {
         resource,
         permille,
-        protected,
+        guard,
     })
 }
 
@@ -115,29 +117,36 @@ fn registrations() -> impl Strategy<Value = Registration> {
 }
 
 fn renewals() -> impl Strategy<Value = Renewal> {
-    (vec(holdings(), 0..9), vec(ids(), 0..9), any::<u64>(), any::<(u64, u64, u64)>()).prop_map(
-        |(held, dropped, spare_upload, (own_group, other_groups, publishers))| Renewal {
+    let trip = (groups(), any::<u16>()).prop_map(|(group, ms)| RoundTrip { group, ms });
+    let numbers = (any::<u64>(), any::<(u64, u64, u64)>());
+    (vec(holdings(), 0..9), vec(ids(), 0..9), numbers, vec(trip, 0..=MAX_ROUND_TRIPS)).prop_map(
+        |(held, dropped, (spare_upload, (own_group, other_groups, publishers)), round_trips)| Renewal {
             held,
             dropped,
             spare_upload,
             received: Received { own_group, other_groups, publishers },
+            round_trips,
         },
     )
 }
 
 pub fn requests() -> impl Strategy<Value = Request> {
-    let find = (ids(), option::of(tokens()), any::<bool>()).prop_map(|(resource, token, stalled)| Find {
-        resource,
-        token,
-        stalled,
-    });
+    let find = || {
+        (ids(), option::of(tokens()), any::<bool>()).prop_map(|(resource, token, stalled)| Find {
+            resource,
+            token,
+            stalled,
+        })
+    };
     let claim = ("\\PC{0,80}", "\\PC{0,80}").prop_map(|(url, link)| Claim { url, link });
     prop_oneof![
         registrations().prop_map(Request::Register),
         renewals().prop_map(Request::Renew),
         Just(Request::Withdraw),
-        find.prop_map(Request::Find),
+        find().prop_map(Request::Find),
         ids().prop_map(Request::Count),
+        find().prop_map(Request::CountProtected),
+        (ids(), "\\PC{0,80}").prop_map(|(resource, address)| Request::FindFor { resource, address }),
         "\\PC{0,80}".prop_map(|url| Request::Resolve { url }),
         vec(claim, 0..9).prop_map(Request::Claim),
     ]
@@ -153,24 +162,37 @@ fn counts() -> impl Strategy<Value = Counts> {
 }
 
 fn peer_lists() -> impl Strategy<Value = PeerList> {
-    let peer = (peer_addresses(), groups(), roles(), any::<(u16, u64)>()).prop_map(
-        |(address, group, role, (permille, spare_upload))| ListedPeer {
-            address,
-            group,
-            role,
-            permille,
-            spare_upload,
-        },
-    );
+    let peer = || {
+        (peer_addresses(), groups(), roles(), any::<(u16, u64)>()).prop_map(
+            |(address, group, role, (permille, spare_upload))| ListedPeer {
+                address,
+                group,
+                role,
+                permille,
+                spare_upload,
+            },
+        )
+    };
     let rule = select(&[Rule::InRange, Rule::AboveRange, Rule::ToppedUp][..]);
-    (rule, groups(), counts(), vec(peer, 0..9), any::<u32>()).prop_map(
-        |(rule, group, counts, peers, ask_again_ms)| PeerList { rule, group, counts, peers, ask_again_ms },
+    (rule, groups(), counts(), vec(peer(), 0..9), any::<u32>(), vec(peer(), 0..=MAX_BRIDGES)).prop_map(
+        |(rule, group, counts, peers, ask_again_ms, bridges)| PeerList {
+            rule,
+            group,
+            counts,
+            peers,
+            ask_again_ms,
+            bridges,
+        },
     )
 }
 
 pub fn answers() -> impl Strategy<Value = Answer> {
-    let lease = (any::<u32>(), groups(), vec(addresses(), 0..=MAX_ADDRESSES))
-        .prop_map(|(lease_ms, group, observed)| Lease { lease_ms, group, observed });
+    let ticket = any::<(u16, [u8; 32], u32)>().prop_map(|(port, node, mark)| {
+        let key = Key::of(&[1; 32], &node, [10, 0, 0, 1].into());
+        Ticket { port, key, mark }
+    });
+    let lease = (any::<u32>(), groups(), vec(addresses(), 0..=MAX_ADDRESSES), option::of(ticket))
+        .prop_map(|(lease_ms, group, observed, ticket)| Lease { lease_ms, group, observed, ticket });
     prop_oneof![
         lease.prop_map(Answer::Leased),
         select(vec![Answer::Unknown, Answer::Withdrawn, Answer::Claimed]),
@@ -179,6 +201,7 @@ pub fn answers() -> impl Strategy<Value = Answer> {
         vec("\\PC{0,80}".prop_map(Text), 0..9).prop_map(Answer::Resolved),
         ("\\PC{0,80}", any::<u32>())
             .prop_map(|(reason, retry_after_ms)| Answer::Refused { reason, retry_after_ms }),
+        ("\\PC{0,80}", reasons()).prop_map(|(reason, why)| Answer::Denied { why, reason }),
     ]
 }
 
@@ -220,6 +243,20 @@ pub fn frames() -> impl Strategy<Value = Frame> {
 }
 
 fn reasons() -> impl Strategy<Value = Reason> {
-    use Reason::{Busy, EnoughHolders, Invalid, NotAllowed, NotHeld, Paused};
-    select(&[NotHeld, Busy, EnoughHolders, NotAllowed, Invalid, Paused][..])
+    use Reason::{
+        Busy, EnoughHolders, Invalid, KeyRetired, NotAllowed, NotHeld, Paused, TokenEarly, TokenExpired,
+        TokenOfOther, TokenOfTerminal, TokenWrong, UnknownGuard,
+    };
+    let of_streams = [NotHeld, Busy, EnoughHolders, Invalid, Paused];
+    let of_tokens = [
+        NotAllowed,
+        TokenWrong,
+        TokenExpired,
+        TokenEarly,
+        TokenOfOther,
+        TokenOfTerminal,
+        KeyRetired,
+        UnknownGuard,
+    ];
+    select([&of_streams[..], &of_tokens].concat())
 }

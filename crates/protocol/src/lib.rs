@@ -11,7 +11,9 @@
 //! | [`blocks`] | [`Geometry`] and [`Blocks`]: a file cut into 16 KiB blocks, and sets of them |
 //! | [`link`] | [`Link`]: `nearcast://…`, enough to fetch and verify a file |
 //! | [`opening`] | [`Opening`]: whatever a person may type, paste or click |
+//! | [`token`] | tokens of protected resources, and who guards them |
 //! | [`tracker`] | the messages of `/nearcast/tracker/1` |
+//! | [`renewal`] | a lease renewed by one datagram |
 //! | [`pieces`] | the frames of `/nearcast/pieces/1` |
 //! | [`wire`] | bounded encoding and decoding shared by both |
 
@@ -22,7 +24,9 @@ pub mod link;
 pub mod opening;
 pub mod peer;
 pub mod pieces;
+pub mod renewal;
 pub mod resource;
+pub mod token;
 pub mod tracker;
 pub mod wire;
 
@@ -33,3 +37,4 @@ pub use multiaddr::Multiaddr;
 pub use opening::{Opening, OpeningError};
 pub use peer::{Group, PeerAddress, Role, Token};
 pub use resource::{ResourceId, ResourceIdError};
+pub use token::{Guard, LinkToken, TokenError};

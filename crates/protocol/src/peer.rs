@@ -44,7 +44,7 @@ pub enum Role {
     Publisher,
 }
 
-/// A capability that a protected resource asks for, opaque to all but its publisher.
+/// A capability that a protected resource asks for, as text; [`crate::token`] says what is in it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Token(String);
 

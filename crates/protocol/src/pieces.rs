@@ -65,7 +65,7 @@ pub struct Hello {
     /// The size in bytes as the speaker knows it: a claim, unless the speaker's blocks prove it.
     #[n(2)]
     pub size: u64,
-    /// What a protected resource asks for.
+    /// What a protected resource asks for, bound to the speaker's peer id ([`crate::token`]).
     #[n(3)]
     pub token: Option<Token>,
     /// What the speaker is there for.
@@ -166,7 +166,7 @@ pub enum Reason {
     /// Enough others have it (R7 b).
     #[n(2)]
     EnoughHolders,
-    /// The token is missing or wrong.
+    /// The resource is protected, and no token was shown.
     #[n(3)]
     NotAllowed,
     /// The request makes no sense.
@@ -175,6 +175,48 @@ pub enum Reason {
     /// Sharing is paused, or the node is leaving.
     #[n(5)]
     Paused,
+    /// The token can't be read, or was changed.
+    #[n(16)]
+    TokenWrong,
+    /// The token's time is over.
+    #[n(17)]
+    TokenExpired,
+    /// The token's time is still to come.
+    #[n(18)]
+    TokenEarly,
+    /// The token is for another resource.
+    #[n(19)]
+    TokenOfOther,
+    /// The token is bound to another terminal, or to none.
+    #[n(20)]
+    TokenOfTerminal,
+    /// The key that signed the token is retired or revoked.
+    #[n(21)]
+    KeyRetired,
+    /// The token is of a guard that doesn't protect this here.
+    #[n(22)]
+    UnknownGuard,
+}
+
+impl Reason {
+    /// Whether a token is what is missing or wrong: then asking again with the same one is in vain.
+    pub fn denies(self) -> bool {
+        use Reason::{
+            KeyRetired, NotAllowed, TokenEarly, TokenExpired, TokenOfOther, TokenOfTerminal, TokenWrong,
+            UnknownGuard,
+        };
+        matches!(
+            self,
+            NotAllowed
+                | TokenWrong
+                | TokenExpired
+                | TokenEarly
+                | TokenOfOther
+                | TokenOfTerminal
+                | KeyRetired
+                | UnknownGuard
+        )
+    }
 }
 
 /// A claim to fetch blocks for the group.

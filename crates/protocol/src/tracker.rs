@@ -6,7 +6,10 @@
 use minicbor::{Decode, Encode};
 use multiaddr::Multiaddr;
 
-use crate::{Group, PeerAddress, PeerId, ResourceId, Role, Token, wire};
+use crate::{
+    Group, Guard, PeerAddress, PeerId, ResourceId, Role, Token, pieces::Reason, renewal::Ticket,
+    token::guard_on_wire, wire,
+};
 
 /// The libp2p name of the protocol.
 pub const PROTOCOL: &str = "/nearcast/tracker/1";
@@ -14,6 +17,10 @@ pub const PROTOCOL: &str = "/nearcast/tracker/1";
 pub const MAX_HOLDINGS: usize = 1500;
 /// The most peers in a [`PeerList`].
 pub const MAX_PEERS: usize = 200;
+/// The most round trips in a [`Renewal`].
+pub const MAX_ROUND_TRIPS: usize = 8;
+/// The most bridges beside a [`PeerList`].
+pub const MAX_BRIDGES: usize = 4;
 /// The most URLs a publisher claims in one message, and the most links in an answer.
 pub const MAX_CLAIMS: usize = 16;
 
@@ -51,6 +58,21 @@ pub enum Request {
         #[cbor(decode_with = "wire::list::decode::<MAX_CLAIMS, _, _>")]
         Vec<Claim>,
     ),
+    /// How many hold this protected resource (R7 b)? The token is needed as in [`Request::Find`].
+    #[n(16)]
+    CountProtected(#[n(0)] Find),
+    /// Who holds this, seen from another node's address (R7 b)? Answered with [`Answer::Found`] to a publisher
+    /// that holds all of the resource and has a lease: it tells whom it doesn't serve where to go.
+    #[n(7)]
+    FindFor {
+        /// The resource.
+        #[n(0)]
+        resource: ResourceId,
+        /// The IP address of the node that came to the publisher.
+        #[n(1)]
+        #[cbor(with = "wire::text")]
+        address: String,
+    },
 }
 
 /// What the tracker answers.
@@ -93,6 +115,17 @@ pub enum Answer {
     /// The URLs are noted.
     #[n(7)]
     Claimed,
+    /// The resource is protected, and the token is missing or isn't good for it.
+    #[n(16)]
+    Denied {
+        /// What is wrong with it, as a code.
+        #[n(0)]
+        why: Reason,
+        /// The same in a sentence for a person.
+        #[n(1)]
+        #[cbor(with = "wire::text")]
+        reason: String,
+    },
 }
 
 /// A text of at most [`wire::MAX_TEXT`] bytes in a list.
@@ -200,9 +233,10 @@ pub struct Holding {
     /// How much of it is held, in thousandths; 1000 only if it is complete.
     #[n(1)]
     pub permille: u16,
-    /// What a finder must show, if the resource is protected.
+    /// Whose token a finder must show, if the resource is protected.
     #[n(2)]
-    pub protected: bool,
+    #[cbor(with = "guard_on_wire")]
+    pub guard: Option<Guard>,
 }
 
 impl Holding {
@@ -231,6 +265,23 @@ pub struct Renewal {
     /// What it received since the last renewal: the operator's proof.
     #[n(3)]
     pub received: Received,
+    /// The shortest round trips to nodes of other groups since the last renewal.
+    #[n(4)]
+    #[cbor(default)]
+    #[cbor(encode_with = "wire::list::encode::<MAX_ROUND_TRIPS, _, _, _>")]
+    #[cbor(decode_with = "wire::list::decode::<MAX_ROUND_TRIPS, _, _>")]
+    pub round_trips: Vec<RoundTrip>,
+}
+
+/// How far another group is, as one node has measured it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct RoundTrip {
+    /// The other group.
+    #[n(0)]
+    pub group: Group,
+    /// In ms.
+    #[n(1)]
+    pub ms: u16,
 }
 
 /// Payload bytes received, by where they came from.
@@ -285,6 +336,9 @@ pub struct Lease {
     #[n(2)]
     #[cbor(with = "wire::addresses")]
     pub observed: Vec<Multiaddr>,
+    /// How to renew it by datagram, if this tracker takes those.
+    #[n(3)]
+    pub ticket: Option<Ticket>,
 }
 
 /// A request for a peer list.
@@ -293,7 +347,7 @@ pub struct Find {
     /// The resource.
     #[n(0)]
     pub resource: ResourceId,
-    /// What a protected resource asks for.
+    /// What a protected resource asks for, bound to the asker's peer id ([`crate::token`]).
     #[n(1)]
     pub token: Option<Token>,
     /// The last list didn't suffice: nothing is moving.
@@ -353,6 +407,13 @@ pub struct PeerList {
     /// When to ask again, in ms.
     #[n(4)]
     pub ask_again_ms: u32,
+    /// A few holders outside the group, beside the list proper, for an asker that stands still: what its
+    /// group hasn't got among itself can't come from within (partition merging, Le Blond et al. 2011).
+    #[n(5)]
+    #[cbor(default)]
+    #[cbor(encode_with = "wire::list::encode::<MAX_BRIDGES, _, _, _>")]
+    #[cbor(decode_with = "wire::list::decode::<MAX_BRIDGES, _, _>")]
+    pub bridges: Vec<ListedPeer>,
 }
 
 /// One peer of a list.

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use maud::{DOCTYPE, Markup, html};
 
-use crate::catalogue::{Catalogue, Title};
+use crate::{
+    catalogue::Catalogue,
+    library::{Film, Title},
+};
 
 /// The page's style sheet, served beside it so that the page needs no inline style.
 pub(crate) const STYLE: &str = include_str!("style.css");
@@ -12,7 +15,7 @@ pub(crate) const STYLE: &str = include_str!("style.css");
 /// The whole page.
 pub(crate) fn catalogue(name: &str, catalogue: &Catalogue) -> Markup {
     let titles = catalogue.titles();
-    let reading = catalogue.reading();
+    let reading = catalogue.snapshot().hashing.first().cloned();
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -33,12 +36,14 @@ pub(crate) fn catalogue(name: &str, catalogue: &Catalogue) -> Markup {
                         p class="empty" { "Nothing is here yet." }
                     }
                     ul {
-                        @for title in &titles { (entry(title)) }
+                        @for title in &titles {
+                            @for film in &title.films { (entry(title, film)) }
+                        }
                     }
-                    @if let Some((name, done, total)) = reading {
+                    @if let Some(hashing) = reading {
                         p class="reading" {
-                            "Being added: " (name) ", "
-                            (done.saturating_mul(100).checked_div(total).unwrap_or(100)) " %"
+                            "Being added: " (hashing.path.file_name().unwrap_or_default().to_string_lossy()) ", "
+                            (hashing.done.saturating_mul(100).checked_div(hashing.of).unwrap_or(100)) " %"
                         }
                     }
                 }
@@ -53,20 +58,24 @@ pub(crate) fn catalogue(name: &str, catalogue: &Catalogue) -> Markup {
     }
 }
 
-fn entry(title: &Title) -> Markup {
-    let play = format!("v/{}", title.link.id);
+fn entry(title: &Title, film: &Film) -> Markup {
+    let play = format!("v/{}", film.link.id);
+    let length = Some(film.facts.duration_ms).filter(|ms| *ms > 0).map(Duration::from_millis);
+    let episode = film.episode.map(|episode| format!(" {}×{:02}", episode.season, episode.number));
+    let quality = film.quality.as_ref().map(|quality| format!(" {quality}"));
+    let name = format!("{}{}{}", title.name, episode.unwrap_or_default(), quality.unwrap_or_default());
     html! {
         li {
             div class="about" {
-                h2 { (title.title) }
+                h2 { (name) }
                 p {
-                    @if let Some(length) = title.length {
+                    @if let Some(length) = length {
                         span class="length" { (spoken(length)) }
                     }
-                    span class="size" { (bytes(title.link.size)) }
+                    span class="size" { (bytes(film.link.size)) }
                 }
             }
-            a class="play" href=(play) aria-label={ "Play " (title.title) } { "Play" }
+            a class="play" href=(play) aria-label={ "Play " (name) } { "Play" }
         }
     }
 }

@@ -4,8 +4,9 @@ use std::{io, net::SocketAddr};
 
 use axum::{
     Router,
-    extract::{Path, Query, State},
-    http::{HeaderValue, StatusCode, header},
+    body::Bytes,
+    extract::{ConnectInfo, DefaultBodyLimit, Path, Query, RawQuery, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware,
     response::{Html, IntoResponse, Json, Response},
     routing::get,
@@ -16,7 +17,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::{catalogue::Catalogue, page};
+use crate::{
+    access::{Access, answers},
+    catalogue::Catalogue,
+    library::Film,
+    page,
+};
 
 /// Why the site can't be served.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +50,7 @@ pub struct Site {
 struct Shared {
     name: String,
     catalogue: Catalogue,
+    access: Access,
 }
 
 #[derive(Deserialize)]
@@ -76,16 +83,19 @@ impl Site {
         self,
         name: String,
         catalogue: Catalogue,
+        access: Access,
         stop: CancellationToken,
     ) -> Result<(), SiteError> {
         let router = Router::new()
             .route("/", get(index))
             .route("/style.css", get(style))
-            .route("/v/{id}", get(film))
+            .route("/v/{id}", get(film).post(enter))
+            .layer(DefaultBodyLimit::max(answers::MAX_FORM))
             .route("/.well-known/nearcast", get(confirm))
             .route("/healthz", get(|| async { "well\n" }))
             .layer(middleware::map_response(protected))
-            .with_state(Shared { name, catalogue });
+            .with_state(Shared { name, catalogue, access })
+            .into_make_service_with_connect_info::<SocketAddr>();
         let serving = axum::serve(self.listener, router).with_graceful_shutdown(stop.cancelled_owned());
         serving.await.map_err(SiteError::Serve)
     }
@@ -95,7 +105,7 @@ async fn protected(mut response: Response) -> Response {
     let headers = response.headers_mut();
     let policy =
         "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(policy));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
@@ -110,24 +120,45 @@ async fn style() -> Response {
 }
 
 /// A request for a film: the redirect takes a browser to the app, and a controller to the tracker.
-async fn film(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
-    let id = match id.parse::<ResourceId>() {
-        Ok(id) => id,
-        Err(error) => return (StatusCode::NOT_FOUND, format!("no such film: {error}\n")).into_response(),
-    };
-    let Some(title) = shared.catalogue.title(&id) else {
-        return (StatusCode::NOT_FOUND, "no such film here; it may have been taken down\n").into_response();
-    };
-    let link = title.link.to_string();
-    (StatusCode::FOUND, [(header::LOCATION, link), (header::CACHE_CONTROL, "no-store".into())])
-        .into_response()
+async fn film(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    match known(&shared, &id) {
+        Ok(film) => answers::get(&shared.access, &film.link, query.as_deref(), &headers),
+        Err(answer) => *answer,
+    }
+}
+
+/// The password for a protected film.
+async fn enter(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    form: Bytes,
+) -> Response {
+    match known(&shared, &id) {
+        Ok(film) => answers::post(&shared.access, &film.link, &form, Some(from.ip()), &headers),
+        Err(answer) => *answer,
+    }
+}
+
+fn known(shared: &Shared, id: &str) -> Result<Film, Box<Response>> {
+    let not_here = |why: String| Box::new((StatusCode::NOT_FOUND, why).into_response());
+    let id = id.parse::<ResourceId>().map_err(|error| not_here(format!("no such film: {error}\n")))?;
+    let gone = || not_here("no such film here; it may have been taken down\n".into());
+    shared.catalogue.film(&id).map(|(_, film)| film).ok_or_else(gone)
 }
 
 /// Confirms which link an address of this site stands for, so that a tracker's word can be believed.
 async fn confirm(State(shared): State<Shared>, Query(asked): Query<Asked>) -> Response {
-    let title = Url::parse(&asked.url).ok().and_then(|url| shared.catalogue.at_address(&url));
-    match title {
-        Some(title) => Json(serde_json::json!({ "link": title.link.to_string() })).into_response(),
+    let film = Url::parse(&asked.url).ok().and_then(|url| shared.catalogue.at_address(&url));
+    // Who asks for a protected film asks at its own address.
+    match film.filter(|film| !shared.access.protects(&film.link.id)) {
+        Some(film) => Json(serde_json::json!({ "link": film.link.to_string() })).into_response(),
         None => (StatusCode::NOT_FOUND, "this address stands for no film here\n").into_response(),
     }
 }

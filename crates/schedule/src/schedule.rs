@@ -345,6 +345,11 @@ impl Schedule {
         }
     }
 
+    /// Whether nobody who is connected has anything of what is missing.
+    pub fn is_stranded(&self) -> bool {
+        !self.complete() && self.peers.values().all(|peer| peer.blocks.difference(&self.held).is_empty())
+    }
+
     /// All requests on their way.
     pub(crate) fn in_flight(&self) -> impl Iterator<Item = (Peer, RequestId, &InFlight)> {
         self.peers.iter().flat_map(|(peer, neighbour)| {

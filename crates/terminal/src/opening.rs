@@ -119,7 +119,8 @@ pub async fn link(controller: &Controller, link: Link) -> Result<Opened, Message
     let opened = controller.open(&link, Keep::Disk, Fetch::WholeInBackground).await;
     let transfer = opened.map_err(|error| {
         let code = match &error {
-            ControllerError::SizeDiffers { .. } => Code::WrongLink,
+            ControllerError::SizeDiffers { .. } | ControllerError::Token(_) => Code::WrongLink,
+            ControllerError::Library(LibraryError::OtherGuard) => Code::WrongLink,
             ControllerError::Library(LibraryError::WrongSize { .. }) => Code::WrongLink,
             ControllerError::Library(_) => Code::Disk,
             _ => Code::Other,

@@ -165,6 +165,14 @@ pub enum Wait {
     },
     /// The link names no tracker and none is set.
     NoTracker,
+    /// The film is protected, and the link has no token.
+    LinkNeeded,
+    /// The link's token, or the key that signed it, is out of date.
+    LinkExpired,
+    /// The link's token is good later.
+    LinkEarly,
+    /// The link's token is damaged, or for something else.
+    LinkWrong,
     /// Connected peers don't hold this part.
     PartMissing {
         /// How many are connected.

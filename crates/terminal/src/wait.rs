@@ -1,5 +1,6 @@
 //! Why the picture waits, as a code that the screen has words for.
 
+use nearcast_protocol::pieces::Reason;
 use nearcast_transfer::{Progress, Wait as Why, progress::Trouble};
 
 use crate::screen::Wait;
@@ -11,6 +12,12 @@ pub fn wait(progress: &Progress, needed: Option<u64>) -> Wait {
         return match &progress.trouble {
             Some(Trouble::NoTracker) => Wait::NoTracker,
             Some(Trouble::Tracker { tracker, .. }) => Wait::TrackerSilent { tracker: tracker.to_string() },
+            Some(Trouble::Denied { why, .. }) => match why {
+                Reason::NotAllowed => Wait::LinkNeeded,
+                Reason::TokenExpired | Reason::KeyRetired => Wait::LinkExpired,
+                Reason::TokenEarly => Wait::LinkEarly,
+                _ => Wait::LinkWrong,
+            },
             Some(Trouble::NobodyHolds) => Wait::NobodyHolds,
             Some(Trouble::NobodyReached { listed, .. }) => Wait::NobodyReached { listed: *listed },
             Some(Trouble::Busy) | None => Wait::FindingPeers,

@@ -136,7 +136,7 @@ impl World {
         let holdings = held.into_iter().map(|resource| Holding {
             resource: id_of(resource),
             permille: permille(self.dice.random()),
-            protected: false,
+            guard: None,
         });
         let local = ["tcp/4400", "udp/4400/quic-v1"];
         Registration {
@@ -296,7 +296,7 @@ fn read(world: &mut World, (caller, resource): &Asker) -> usize {
 }
 
 fn whole(world: &mut World, (caller, resource): &Asker) -> usize {
-    black_box(world.swarm.find(world.now, caller, resource, &mut world.dice)).peers.len()
+    black_box(world.swarm.find(world.now, caller, resource, false, &mut world.dice)).peers.len()
 }
 
 fn id_of(resource: usize) -> ResourceId {

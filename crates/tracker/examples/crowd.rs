@@ -48,7 +48,7 @@ async fn live(tracker: Multiaddr, number: u32, networks: u32) {
         let resource = film(&mut dice);
         if holdings.iter().all(|held| held.resource != resource) {
             let permille = if dice.random() { 1000 } else { dice.random_range(1..1000) };
-            holdings.push(Holding { resource, permille, protected: false });
+            holdings.push(Holding { resource, permille, guard: None });
         }
     }
     let registration = Registration {

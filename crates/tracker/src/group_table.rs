@@ -6,14 +6,16 @@
 //!
 //! | Format | Known by | A line, or what else there is |
 //! | --- | --- | --- |
-//! | `csv` | nothing else | `prefix,group[,name[,region]]` |
+//! | `csv` | nothing else | `prefix,group[,name[,region[,distance]]]` |
 //! | `ranges` | a first line with two addresses | `first,last,asn[,name]` |
 //! | `pfx2as` | a first line with tabs | prefix, length, asn |
+//! | `distances` | a first line with two group numbers | `group,group,distance` |
 //! | `mmdb` | its marker | networks with `autonomous_system_number` |
 //!
-//! In the last three the group is the number of the autonomous system (RFC 6793).
+//! Distances are for choosing who is nearest outside a group. In `ranges`, `pfx2as` and `mmdb` the group is the number of the autonomous system (RFC 6793).
 
 mod csv;
+mod distances;
 mod mmdb;
 mod pfx2as;
 mod ranges;
@@ -28,6 +30,8 @@ use std::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use nearcast_protocol::Group;
 use prefix_trie::PrefixMap;
+
+pub use distances::Said;
 
 /// How many bad lines an error names.
 const LINES_TOLD: usize = 5;
@@ -50,6 +54,7 @@ pub struct GroupTable {
     six: PrefixMap<Ipv6Net, Place>,
     names: BTreeMap<Group, String>,
     regions: HashMap<String, u32>,
+    said: Said,
     prefixes: usize,
 }
 
@@ -167,6 +172,19 @@ impl GroupTable {
         Ok(table)
     }
 
+    /// Adds the lines of another text, as if of another file.
+    ///
+    /// # Errors
+    /// As [`GroupTable::parse`].
+    pub fn add(&mut self, text: &str) -> Result<(), BadLines> {
+        self.add_text(text)
+    }
+
+    /// What it says of distances between networks.
+    pub fn said(&self) -> &Said {
+        &self.said
+    }
+
     /// Adds the lines of a text, whose first line tells the format.
     fn add_text(&mut self, text: &str) -> Result<(), BadLines> {
         let lines = || {
@@ -179,6 +197,8 @@ impl GroupTable {
             (each(lines(), |line| pfx2as::add(self, line)), pfx2as::EXPECTED)
         } else if ranges::is_one(first) {
             (each(lines(), |line| ranges::add(self, line)), ranges::EXPECTED)
+        } else if distances::is_one(first) {
+            (each(lines(), |line| distances::add(self, line)), distances::EXPECTED)
         } else {
             let mut reading = csv::Reading::new(self);
             (each(lines(), |line| reading.add(line)), csv::EXPECTED)
@@ -338,7 +358,7 @@ mod tests {
             ("10.0.0.0/8", 1, "\"\" is no group number"),
             ("10.0.0.0/8,1\nprefix,group", 2, "\"prefix\" is no address prefix"),
             ("10.0.0.0/8,1,\"Campus, North\"", 1, "a name holds a comma"),
-            ("10.0.0.0/8,1,Campus,North,Europe", 1, "more than four fields"),
+            ("10.0.0.0/8,1,Campus,North,7,Europe", 1, "more than five fields"),
             ("10.0.0.0/8,1\n10.9.0.0/8,2", 2, "10.0.0.0/8 is in group 1 already"),
             ("10.0.0.0/8,1,,a\n10.0.0.0/8,1,,b", 2, "10.0.0.0/8 is in another region already"),
         ] {

@@ -17,13 +17,16 @@
 //! | [`rules`] | the 40–50 rule's numbers, leases, limits |
 //! | [`swarm`] | [`Swarm`]: who holds what, leases, claims |
 //! | [`listing`] | R3 itself: [`Listing`], a list whose peers are still in the memory |
+//! | [`bridges`] | links out of a group that stands still |
 //! | [`top_up`] | how a list is filled from other groups: nearest, best, random, mixed |
+//! | `distances` | how far networks are from one another |
 //! | [`regroup`] | giving nodes new groups, a few at a time |
 //! | `nodes`, `node`, `identity`, `home` | what is remembered of a node, and where it is at home |
 //! | `resources`, `holders`, `holder` | who holds a resource, sorted and counted by home |
 //! | `wheel` | when leases end |
 //! | `index`, `lists` | numbers for keys; many short lists in one piece of memory |
 //! | `claims` | which URL stands for which link |
+//! | `guarding` | protected resources: tokens, and the ids of their swarms |
 //! | [`group_table`] | [`GroupTable`]: address prefix → group, read from CSV |
 //! | [`access`] | [`Access`]: the films that alone are tracked, and what is denied |
 //! | [`limits`], [`pace`], `prefix` | how often one address may ask, for how much, with how many nodes |
@@ -31,11 +34,16 @@
 //! | [`survey`] | the films and networks that a status page shows |
 //! | [`snapshot`] | what is remembered, saved to a file and read from it |
 //! | [`metrics`] | [`Metrics`]: what is counted |
+//! | [`datagrams`] | leases renewed without a connection |
 //! | [`server`] | [`Server`]: calls in, answers out |
 
 pub mod access;
+pub mod bridges;
 mod claims;
+pub mod datagrams;
+mod distances;
 pub mod group_table;
+mod guarding;
 mod holder;
 mod holders;
 mod home;
@@ -61,6 +69,7 @@ pub mod top_up;
 mod wheel;
 
 pub use access::{Access, AccessError};
+pub use bridges::BridgePolicy;
 pub use group_table::{BadLines, GroupTable, GroupTableError, Place};
 pub use limits::{Limits, LimitsError};
 pub use listing::{Listed, Listing};

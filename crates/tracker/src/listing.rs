@@ -3,18 +3,19 @@
 use std::{net::IpAddr, time::Duration};
 
 use nearcast_protocol::{
-    Group, PeerAddress, PeerId, ResourceId,
+    Group, PeerAddress, PeerId, ResourceId, Role,
     tracker::{Counts, ListedPeer, PeerList, Rule},
 };
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use crate::{
+    bridges::{self, BridgePolicy},
     holder::{Holder, Key},
     holders::{CHUNK, Holders},
     home::{Home, HomeId},
     node::{Node, Slot},
     swarm::{Caller, Swarm},
-    top_up::{Added, Candidate, Glimpse},
+    top_up::{Added, Candidate, Glimpse, TopUp},
 };
 
 /// How often outsiders are drawn for one list if too many are of one prefix.
@@ -65,7 +66,8 @@ struct Asker {
 }
 
 impl Swarm {
-    /// The list for one asker, who is never in it (R2, R3). Its own group comes first, in random order.
+    /// The list for one asker, who is never in it (R2, R3). Its own group comes first, in random order; if it
+    /// is `stalled` there may be bridges beside it.
     ///
     /// Every holder with a lease and a port counts as fresh and reachable.
     pub fn find(
@@ -73,9 +75,66 @@ impl Swarm {
         now: Duration,
         caller: &Caller,
         resource: &ResourceId,
+        stalled: bool,
         rng: &mut impl Rng,
     ) -> PeerList {
-        self.choose(now, caller, resource, rng).to_list()
+        let mut list = self.choose(now, caller, resource, rng).to_list();
+        let may = match self.rules.bridges {
+            BridgePolicy::Never => false,
+            BridgePolicy::Stalled => stalled,
+            BridgePolicy::Always => true,
+        };
+        // A list that is filled up leads outside as it is.
+        if may && list.rule != Rule::ToppedUp {
+            list.bridges =
+                self.bridges(now, caller, resource, rng).peers().filter_map(Listed::to_peer).collect();
+        }
+        list
+    }
+
+    /// A few holders outside the asker's group, if it is its turn to be told of any.
+    fn bridges(
+        &mut self,
+        now: Duration,
+        caller: &Caller,
+        resource: &ResourceId,
+        rng: &mut impl Rng,
+    ) -> Listing<'_> {
+        let mut draw = std::mem::take(&mut self.draw);
+        draw.listed.clear();
+        let asker = self.asker(caller);
+        if let (Some(number), Some(home)) = (self.resources.number_of(resource), asker.home)
+            && self.bridges.admit(now, number, home, &caller.peer)
+            && let Some(holders) = self.resources.holders(number)
+        {
+            self.fill_up(&mut draw, caller, &asker, holders, (TopUp::Best, bridges::EACH), rng);
+            draw.listed.extend_from_slice(&draw.added.holders);
+        }
+        self.draw = draw;
+        let (rule, counts) = (Rule::ToppedUp, Counts::default());
+        Listing { rule, group: caller.place.group, counts, swarm: self, asker: caller.observed }
+    }
+
+    /// The list that a node at another place would get, for a publisher which that node has come to. Local
+    /// addresses are given as to the publisher itself: it has no right to those of the other place. `None` if
+    /// the caller isn't a publisher that holds all of it.
+    pub fn find_for(
+        &mut self,
+        now: Duration,
+        caller: &Caller,
+        there: &Caller,
+        resource: &ResourceId,
+        rng: &mut impl Rng,
+    ) -> Option<PeerList> {
+        self.expire(now);
+        let slot = self.nodes.slot_of(&caller.peer)?;
+        let node = self.nodes.get(slot).filter(|node| node.role == Role::Publisher)?;
+        let key = Key::new(node.home, slot);
+        let holders = self.resources.holders(self.resources.number_of(resource)?)?;
+        holders.get(key).filter(|holder| holder.complete())?;
+        let mut listing = self.choose(now, there, resource, rng);
+        listing.asker = caller.observed;
+        Some(listing.to_list())
     }
 
     /// As [`Swarm::find`], but nothing is copied out of the memory yet.
@@ -105,7 +164,8 @@ impl Swarm {
             draw.own(&asker, holders, own, high, &mut rng);
             if rule == Rule::ToppedUp {
                 let need = high.saturating_sub(draw.listed.len());
-                self.fill_up(&mut draw, caller, &asker, holders, need, &mut rng);
+                let by = (self.rules.top_up, need);
+                self.fill_up(&mut draw, caller, &asker, holders, by, &mut rng);
                 draw.listed.extend_from_slice(&draw.added.holders);
             }
         }
@@ -120,23 +180,38 @@ impl Swarm {
         caller: &Caller,
         asker: &Asker,
         holders: &Holders,
-        need: usize,
+        (top_up, need): (TopUp, usize),
         rng: &mut impl Rng,
     ) {
-        let glimpse = |holder: Holder| Some(Glimpse::of(holder, self.nodes.get(holder.slot())?));
+        let distances = self.distances.from(caller.place.group);
+        let glimpse = |holder: Holder| {
+            let mut glimpse = Glimpse::of(holder, self.nodes.get(holder.slot())?);
+            glimpse.distance = distances.and_then(|from| from.to(self.homes.group(holder.home())));
+            Some(glimpse)
+        };
         let Draw { listed, pool, glimpses, candidates, added, seen } = draw;
         added.clear();
-        let amount = self.rules.top_up.pool(need);
+        let amount = top_up.pool(need);
         let outside = |holder: &Holder| Some(holder.home()) != asker.home && Some(holder.key()) != asker.key;
         let few = holders.all().holders as usize <= CHUNK.max(2 * amount);
         if few {
             pool.clear();
             holders.pieces().for_each(|piece| pool.extend(piece.iter().copied().filter(outside)));
         } else {
-            seen.begin(ROUNDS * amount);
+            seen.begin((ROUNDS + 1) * amount);
         }
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             glimpses.clear();
+            // Of many, those whose network is known to be near are looked at in any case.
+            if !few
+                && round == 0
+                && let Some(from) = distances
+            {
+                let near = from.nearest().into_iter().filter_map(|group| self.homes.get(&Home::Group(group)));
+                let near = near.flat_map(|home| holders.run(home)).flatten().filter(|holder| outside(holder));
+                let near = near.filter(|holder| seen.insert(holder.slot())).take(amount);
+                glimpses.extend(near.copied().filter_map(glimpse));
+            }
             if few {
                 let from = shuffle_to_the_end(pool, amount, rng);
                 glimpses.extend(pool.drain(from..).filter_map(glimpse));
@@ -152,14 +227,15 @@ impl Swarm {
             if candidates.is_empty() {
                 break;
             }
-            self.rules.top_up.choose(candidates, need, added, rng);
+            top_up.choose(candidates, need, added, rng);
             if added.holders.len() >= need {
                 break;
             }
         }
         // A list without a single complete source may never complete anyone.
         if !listed.iter().chain(&added.holders).any(|holder| holder.complete())
-            && let Some(source) = holders.draw_complete(asker.key, rng).and_then(glimpse)
+            // Should it be one of the own group, beside whose list these are bridges, that group has its source.
+            && let Some(source) = holders.draw_complete(asker.key, rng).filter(outside).and_then(glimpse)
         {
             added.insist(&source.judge(caller), need);
         }
@@ -286,7 +362,8 @@ impl Listing<'_> {
         let peers = self.peers().filter_map(|peer| peer.to_peer()).collect();
         let again = if self.rule == Rule::ToppedUp { AGAIN_IF_FEW } else { AGAIN };
         let ask_again_ms = u32::try_from(again.as_millis()).unwrap_or(u32::MAX);
-        PeerList { rule: self.rule, group: self.group, counts: self.counts, peers, ask_again_ms }
+        let Self { rule, group, counts, .. } = *self;
+        PeerList { rule, group, counts, peers, ask_again_ms, bridges: Vec::new() }
     }
 }
 

@@ -48,7 +48,8 @@ pub(crate) enum Refusal {
     Report,
 }
 
-const KINDS: [&str; 7] = ["register", "renew", "withdraw", "find", "count", "resolve", "claim"];
+const KINDS: [&str; 9] =
+    ["register", "renew", "withdraw", "find", "count", "resolve", "claim", "count_protected", "find_for"];
 const RULES: [&str; 3] = ["in_range", "above_range", "topped_up"];
 const REFUSALS: [&str; 10] = [
     "pace",
@@ -284,6 +285,8 @@ impl Metrics {
             Request::Count(_) => 4,
             Request::Resolve { .. } => 5,
             Request::Claim(_) => 6,
+            Request::CountProtected(_) => 7,
+            Request::FindFor { .. } => 8,
         };
         self.requests[kind].inc();
     }

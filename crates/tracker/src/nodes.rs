@@ -38,8 +38,11 @@ impl Nodes {
     }
 
     pub fn slot_of(&self, peer: &PeerId) -> Option<Slot> {
-        let identity = Identity::of(peer);
-        self.slots.get(&identity, |slot| self.get(slot).is_some_and(|node| node.identity == identity))
+        self.slot_of_identity(&Identity::of(peer))
+    }
+
+    pub fn slot_of_identity(&self, identity: &Identity) -> Option<Slot> {
+        self.slots.get(identity, |slot| self.get(slot).is_some_and(|node| node.identity == *identity))
     }
 
     /// Takes in a node that isn't known.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nearcast_protocol::tracker::MAX_PEERS;
 
-use crate::top_up::TopUp;
+use crate::{bridges::BridgePolicy, top_up::TopUp};
 
 /// The shortest and the longest lease: long enough to be renewed, short enough that the dead are forgotten.
 const LEASES: std::ops::RangeInclusive<u64> = 10..=86_400;
@@ -18,6 +18,8 @@ pub struct Rules {
     pub high: usize,
     /// Which outsiders fill a list up.
     pub top_up: TopUp,
+    /// Who is told of holders outside its group though that has enough.
+    pub bridges: BridgePolicy,
     /// How long a node is remembered after its last word. Each lease differs from it by up to a tenth, so
     /// that nodes that came together don't renew together.
     pub lease: Duration,
@@ -54,6 +56,7 @@ impl Default for Rules {
             low: 40,
             high: 50,
             top_up: TopUp::Mixed,
+            bridges: BridgePolicy::Stalled,
             lease: Duration::from_secs(600),
             nodes: 1_000_000,
             holdings: 10_000_000,

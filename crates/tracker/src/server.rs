@@ -11,18 +11,21 @@ use std::{
 
 use nearcast_network::TrackerCall;
 use nearcast_protocol::{
-    PeerId,
-    tracker::{Answer, Holding, Registration, Renewal, Request},
+    Guard, PeerId, TokenError, renewal,
+    tracker::{Answer, Find, Holding, Lease, Registration, Renewal, Request},
 };
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{
+    net::UdpSocket,
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
 use crate::{
     access::{Access, NotTracked},
+    datagrams::{Renewing, Tally, Tickets},
     group_table::GroupTable,
+    guarding::Guarding,
     limits::Limits,
     metrics::{Metrics, Refusal, resident},
     pace::Pace,
@@ -70,6 +73,10 @@ pub(crate) struct State {
     pub(crate) clock: Duration,
     /// Words that changed what is remembered.
     pub(crate) changes: u64,
+    /// If renewals are taken by datagram.
+    tickets: Option<Tickets>,
+    datagrams: Tally,
+    guarding: Guarding,
 }
 
 /// Why a request isn't answered as asked.
@@ -81,7 +88,8 @@ struct Refused {
 
 impl Server {
     /// A tracker with this memory and this table.
-    pub fn new(swarm: Swarm, table: GroupTable) -> Self {
+    pub fn new(mut swarm: Swarm, table: GroupTable) -> Self {
+        swarm.set_distances(table.said().clone());
         let rules = swarm.rules;
         let state = State {
             swarm,
@@ -94,6 +102,9 @@ impl Server {
             crowded: false,
             clock: Duration::ZERO,
             changes: 0,
+            tickets: None,
+            datagrams: Tally::default(),
+            guarding: Guarding::default(),
         };
         let (probes, probed) = mpsc::channel(PROBES);
         Self {
@@ -143,6 +154,11 @@ impl Server {
         &self.metrics
     }
 
+    /// How often somebody was refused a protected resource, for want of a good token.
+    pub fn denied(&self) -> u64 {
+        self.state().guarding.denied()
+    }
+
     /// Answers one request.
     pub fn answer(&self, peer: PeerId, observed: IpAddr, request: &Request) -> Answer {
         let began = std::time::Instant::now();
@@ -162,7 +178,7 @@ impl Server {
         let observed = observed.to_canonical();
         let mut state = self.state();
         let now = self.now(&state);
-        let State { swarm, table, access, pace, dice, crowded, changes, .. } = &mut *state;
+        let State { swarm, table, access, pace, dice, crowded, changes, tickets, guarding, .. } = &mut *state;
         if access.denies_node(&peer, observed) {
             return Err(Refused::for_good(Refusal::Denied, "this tracker doesn't serve you"));
         }
@@ -170,21 +186,28 @@ impl Server {
             return Err(Refused::for_now(Refusal::Pace, "too many requests come from your address", wait));
         }
         let caller = Caller { peer, observed, place: table.place_of(observed) };
-        if let Request::Find(nearcast_protocol::tracker::Find { resource, .. }) | Request::Count(resource) =
-            request
+        if let Request::Find(Find { resource, .. })
+        | Request::CountProtected(Find { resource, .. })
+        | Request::FindFor { resource, .. }
+        | Request::Count(resource) = request
         {
             if let Some(why) = access.denies_film(resource) {
                 return Err(Refused::not_tracked(why));
             }
             // What it holds itself it may ask about as often as it likes: a publisher has many films.
-            if !swarm.holds(&peer, resource)
-                && let Err(wait) = pace.ask(now, &peer, observed, resource)
-            {
+            let own = Guard::of(&peer).map(|guard| guard.swarm_of(resource));
+            let held = swarm.holds(&peer, resource) || own.is_some_and(|own| swarm.holds(&peer, &own));
+            if !held && let Err(wait) = pace.ask(now, &peer, observed, resource) {
                 let reason = "too many different films are asked for";
                 return Err(Refused::for_now(Refusal::Distinct, reason, wait));
             }
         }
         *changes += 1;
+        let ticketed = |swarm: &Swarm, lease: Lease| {
+            let ticket = tickets.zip(swarm.mark(&peer));
+            let ticket = ticket.and_then(|(tickets, mark)| tickets.ticket(&peer, observed, mark));
+            Answer::Leased(Lease { ticket, ..lease })
+        };
         Ok(match request {
             Request::Register(registration) => {
                 let registration = self.tracked(access, registration)?;
@@ -192,8 +215,14 @@ impl Server {
                     let reason = "this tracker remembers as many nodes of your network as it may";
                     return Err(Refused::for_now(Refusal::Prefix, reason, FULL));
                 }
+                let registration = match guarding.held(&registration.holdings) {
+                    Cow::Borrowed(_) => registration,
+                    Cow::Owned(holdings) => {
+                        Cow::Owned(Registration { holdings, ..registration.into_owned() })
+                    }
+                };
                 match swarm.register(now, &caller, &registration, dice) {
-                    Some(lease) => Answer::Leased(lease),
+                    Some(lease) => ticketed(swarm, lease),
                     None if *crowded => {
                         let reason = "this tracker has no memory left for more nodes";
                         return Err(Refused::for_now(Refusal::Memory, reason, FULL));
@@ -209,14 +238,48 @@ impl Server {
                     self.metrics.refusal(Refusal::Report, 1);
                 }
                 let renewal = self.tracked_of(access, renewal);
-                swarm.renew(now, &caller, &renewal, dice).map_or(Answer::Unknown, Answer::Leased)
+                let renewal = match guarding.held(&renewal.held) {
+                    Cow::Borrowed(_) => renewal,
+                    Cow::Owned(held) => Cow::Owned(Renewal { held, ..renewal.into_owned() }),
+                };
+                let lease = swarm.renew(now, &caller, &renewal, dice);
+                lease.map_or(Answer::Unknown, |lease| ticketed(swarm, lease))
             }
             Request::Withdraw => {
                 swarm.withdraw(now, &peer);
                 Answer::Withdrawn
             }
-            Request::Find(find) => Answer::Found(swarm.find(now, &caller, &find.resource, dice)),
-            Request::Count(resource) => Answer::Counted(swarm.count(now, &caller, resource)),
+            Request::Find(find) => match guarding.find(find, &peer, |id| swarm.is_held(id)) {
+                Ok(resource) => guarding.found(find, swarm.find(now, &caller, &resource, find.stalled, dice)),
+                Err(denied) => denied,
+            },
+            Request::Count(resource) => match guarding.named(resource, &peer, |id| swarm.is_held(id)) {
+                Ok(resource) => Answer::Counted(swarm.count(now, &caller, &resource)),
+                Err(denied) => denied,
+            },
+            Request::CountProtected(find) if find.token.is_none() => guarding.deny(TokenError::Missing),
+            Request::CountProtected(find) => match guarding.find(find, &peer, |id| swarm.is_held(id)) {
+                Ok(resource) => Answer::Counted(swarm.count(now, &caller, &resource)),
+                Err(denied) => denied,
+            },
+            Request::FindFor { resource, address } => {
+                let resource = match guarding.named(resource, &peer, |id| swarm.is_held(id)) {
+                    Ok(resource) => resource,
+                    Err(denied) => return Ok(denied),
+                };
+                let there = address.parse::<IpAddr>().ok().map(|address| {
+                    let observed = address.to_canonical();
+                    Caller { peer, observed, place: table.place_of(observed) }
+                });
+                let list = there.and_then(|there| swarm.find_for(now, &caller, &there, &resource, dice));
+                match list {
+                    Some(list) => Answer::Found(list),
+                    None => {
+                        let reason = "only a publisher of the film asks on another's behalf";
+                        return Err(Refused::for_good(Refusal::NoPublisher, reason));
+                    }
+                }
+            }
             Request::Resolve { url } => Answer::Resolved(swarm.resolve(now, url)),
             Request::Claim(_) if *crowded => {
                 let reason = "this tracker has no memory left for more URLs";
@@ -269,6 +332,38 @@ impl Server {
         state.clock + self.began.elapsed()
     }
 
+    /// From now on leases come with a ticket for renewals by datagram at these sockets, each of which has
+    /// to be served by [`Server::renew_by_datagram`] with the same secret. Whoever knows the secret can renew
+    /// in anyone's name; kept from one start to the next, it spares everyone a new ticket.
+    pub fn give_tickets(&self, secret: [u8; 32], sockets: &[UdpSocket]) {
+        self.state().tickets = Some(Tickets::new(secret, sockets));
+    }
+
+    /// Datagrams that came so far.
+    pub fn datagrams(&self) -> Tally {
+        self.state().datagrams
+    }
+
+    pub(crate) fn note_datagrams(&self, more: Tally) {
+        let tally = &mut self.state().datagrams;
+        tally.answered += more.answered;
+        tally.bad += more.bad;
+    }
+
+    /// Counts renewals whose senders are proved, all at one time.
+    pub(crate) fn renew_all<'a>(
+        &self,
+        renewals: impl Iterator<Item = Renewing<'a>>,
+        answers: &mut Vec<renewal::Answer>,
+    ) {
+        answers.clear();
+        let mut state = self.state();
+        let now = self.now(&state);
+        let State { swarm, dice, changes, .. } = &mut *state;
+        *changes += 1;
+        answers.extend(renewals.map(|(observed, renewal)| swarm.renew_marked(now, observed, renewal, dice)));
+    }
+
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -306,13 +401,13 @@ impl Refused {
 mod tests {
     use nearcast_protocol::{
         ResourceId, Role,
-        tracker::{Claim, Find, Medium, Reach, Received},
+        tracker::{Claim, Medium, Reach, Received},
     };
 
     use super::*;
 
     fn register(films: &[ResourceId]) -> Request {
-        let holding = |film: &ResourceId| Holding { resource: *film, permille: 1000, protected: false };
+        let holding = |film: &ResourceId| Holding { resource: *film, permille: 1000, guard: None };
         Request::Register(Registration {
             version: String::new(),
             role: Role::Terminal,
@@ -361,7 +456,7 @@ mod tests {
         let answer = server.answer(peer, address, &register(&[film(1), film(2), film(3)]));
         assert!(matches!(answer, Answer::Leased(_)));
         assert_eq!(server.extent().holdings, 1);
-        let more = Holding { resource: film(3), permille: 5, protected: false };
+        let more = Holding { resource: film(3), permille: 5, guard: None };
         let renewal = Request::Renew(Renewal { held: vec![more], ..Renewal::default() });
         assert!(matches!(server.answer(peer, address, &renewal), Answer::Leased(_)));
         assert_eq!(server.extent().holdings, 1);

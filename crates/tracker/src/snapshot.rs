@@ -181,7 +181,8 @@ struct Restoring<'a> {
 
 impl<'a> Restoring<'a> {
     fn new(rules: Rules, table: &'a GroupTable, access: &'a Access, wall: SystemTime) -> Self {
-        let swarm = Swarm::new(rules);
+        let mut swarm = Swarm::new(rules);
+        swarm.set_distances(table.said().clone());
         let (age, clock) = (Duration::ZERO, Duration::ZERO);
         Self { swarm, table, access, wall, age, clock, dice: StdRng::from_os_rng() }
     }

@@ -3,16 +3,19 @@
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use nearcast_protocol::{
-    Group, PeerId, ResourceId, Role,
+    Group, PeerId, ResourceId, Role, renewal,
     tracker::{Claim, Holding, Lease, MAX_HOLDINGS, Received, Registration, Renewal, Text},
 };
 use rand::Rng;
 
 use crate::{
+    bridges::Bridges,
     claims::Claims,
-    group_table::Place,
+    distances::Distances,
+    group_table::{Place, Said},
     holder::{Holder, Key},
     home::{Home, Homes},
+    identity::Identity,
     listing::Draw,
     lists::Lists,
     node::{Node, Slot, seconds},
@@ -52,6 +55,8 @@ pub struct Swarm {
     pub(crate) lists: Lists,
     /// What is written to while a list is made.
     pub(crate) draw: Draw,
+    pub(crate) bridges: Bridges,
+    pub(crate) distances: Distances,
     /// Holdings of all nodes together.
     pub(crate) held: usize,
     pub(crate) leases: Wheel,
@@ -70,6 +75,8 @@ impl Swarm {
             resources: Resources::new(),
             lists: Lists::default(),
             draw: Draw::default(),
+            bridges: Bridges::default(),
+            distances: Distances::default(),
             held: 0,
             // The longest that chance makes of it.
             leases: Wheel::new(rules.lease.mul_f64(1.1)),
@@ -84,6 +91,11 @@ impl Swarm {
         self.rules = rules;
     }
 
+    /// Takes an operator's word for how far networks are from one another, in place of what was said before.
+    pub fn set_distances(&mut self, said: Said) {
+        self.distances.say(said);
+    }
+
     /// How many nodes have a lease, as of the last question.
     pub fn nodes(&self) -> usize {
         self.nodes.len()
@@ -92,6 +104,11 @@ impl Swarm {
     /// How many resources somebody reachable holds, as of the last question.
     pub fn resources(&self) -> usize {
         self.resources.len()
+    }
+
+    /// Whether anybody holds it, as of the last question.
+    pub fn is_held(&self, resource: &ResourceId) -> bool {
+        self.resources.number_of(resource).is_some()
     }
 
     /// How many resources are held by how many nodes, all together, as of the last question.
@@ -206,12 +223,11 @@ impl Swarm {
         let slot = self.nodes.slot_of(&caller.peer)?;
         let node = self.nodes.get_mut(slot).filter(|node| node.observed == caller.observed)?;
         node.set_spare_upload(renewal.spare_upload);
-        let time = u64::from(seconds(now).saturating_sub(node.reported)) + 1;
-        node.reported = seconds(now);
-        let received = renewal.received.all();
-        if received > 0 && received <= FASTEST.saturating_mul(time) {
-            let group = self.homes.group(node.home);
-            self.credit(group, renewal.received);
+        let home = self.homes.group(node.home);
+        self.take_report(now, slot, renewal.received);
+        for trip in &renewal.round_trips {
+            let time = Duration::from_millis(trip.ms.into());
+            self.distances.measure(home, trip.group, caller.observed, time);
         }
         for resource in &renewal.dropped {
             self.let_go_of(slot, resource);
@@ -233,6 +249,49 @@ impl Swarm {
         let room = self.received.len() < NETWORKS || self.received.contains_key(&group);
         let sum = self.received.entry(if room { group } else { Group::UNKNOWN }).or_default();
         *sum = sum.plus(received);
+    }
+
+    /// Renews by datagram: the lease alone, and what was received. Who sends it is proved by its seal; it
+    /// counts if it names the mark of the lease that the node has, and changes that mark.
+    pub fn renew_marked(
+        &mut self,
+        now: Duration,
+        observed: IpAddr,
+        renewal: &renewal::Renewal,
+        rng: &mut impl Rng,
+    ) -> renewal::Answer {
+        self.expire(now);
+        let slot = self.nodes.slot_of_identity(&Identity::Ed25519(renewal.node));
+        let node = slot.and_then(|slot| Some((slot, self.nodes.get_mut(slot)?)));
+        let Some((slot, node)) = node.filter(|(_, node)| node.observed == observed) else {
+            return renewal::Answer { outcome: renewal::Outcome::Unknown, mark: 0, lease_ms: 0 };
+        };
+        // A mark is the second of the last renewal, so within one second there is no second one.
+        if node.reported != renewal.mark || node.reported == seconds(now) {
+            let left = self.leases.left(slot, milliseconds(now));
+            let lease_ms = u32::try_from(left).unwrap_or(u32::MAX);
+            return renewal::Answer { outcome: renewal::Outcome::OtherMark, mark: node.reported, lease_ms };
+        }
+        node.set_spare_upload(u64::from(renewal.spare_upload) * 1000);
+        self.take_report(now, slot, renewal.received);
+        let lease_ms = self.lease(now, slot, rng);
+        renewal::Answer { outcome: renewal::Outcome::Renewed, mark: seconds(now), lease_ms }
+    }
+
+    /// The mark of a node's lease.
+    pub fn mark(&self, peer: &PeerId) -> Option<u32> {
+        self.nodes.get(self.nodes.slot_of(peer)?).map(|node| node.reported)
+    }
+
+    /// Counts what a node says that it received since its last report, if a line can carry it.
+    fn take_report(&mut self, now: Duration, slot: Slot, received: Received) {
+        let Some(node) = self.nodes.get_mut(slot) else { return };
+        let time = u64::from(seconds(now).saturating_sub(node.reported)) + 1;
+        node.reported = seconds(now);
+        if received.all() > 0 && received.all() <= FASTEST.saturating_mul(time) {
+            let group = self.homes.group(node.home);
+            self.credit(group, received);
+        }
     }
 
     /// Forgets a node.
@@ -281,7 +340,7 @@ impl Swarm {
     fn lease_of(&self, slot: Slot, lease_ms: u32) -> Option<Lease> {
         let node = self.nodes.get(slot)?;
         let group = self.homes.group(node.home);
-        Some(Lease { lease_ms, group, observed: node.observed_addresses() })
+        Some(Lease { lease_ms, group, observed: node.observed_addresses(), ticket: None })
     }
 
     pub(crate) fn forget(&mut self, slot: Slot) {

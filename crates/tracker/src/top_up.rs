@@ -19,7 +19,8 @@ const PREFIX: (u8, u8) = (24, 48);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum TopUp {
-    /// By nearest route: the same region first, then the longest common address prefix.
+    /// By nearest route: the shortest distance between the networks, if any is known, the same region, then
+    /// the longest common address prefix.
     Nearest,
     /// By best source: the more it holds and could give, the likelier.
     Best,
@@ -36,7 +37,8 @@ pub enum TopUp {
 pub(crate) struct Candidate {
     pub holder: Holder,
     prefix: Prefix,
-    nearness: u8,
+    /// The lower, the nearer.
+    route: u32,
     /// Its weight as a source.
     worth: f32,
     taken: bool,
@@ -52,19 +54,21 @@ pub(crate) struct Glimpse {
     spare_upload: u64,
     reach: Reach,
     role: Role,
+    /// What is known of how far its network is.
+    pub distance: Option<u16>,
 }
 
 impl Glimpse {
     pub fn of(holder: Holder, node: &Node) -> Self {
         let (observed, region, reach, role) = (node.observed, node.region, node.reach, node.role);
-        Self { holder, observed, region, spare_upload: node.spare_upload(), reach, role }
+        Self { holder, observed, region, spare_upload: node.spare_upload(), reach, role, distance: None }
     }
 
     pub fn judge(&self, caller: &Caller) -> Candidate {
         Candidate {
             holder: self.holder,
             prefix: Prefix::of(self.observed),
-            nearness: nearness(self, caller),
+            route: route(self, caller),
             worth: worth(self),
             taken: false,
         }
@@ -97,7 +101,7 @@ impl TopUp {
         };
         // Among equally near ones, chance decides.
         added.take(candidates, nearest, |candidate| {
-            u32::from(u8::MAX - candidate.nearness) << 24 | Rng::random::<u32>(rng) >> 8
+            candidate.route | Rng::random::<u32>(rng) >> (32 - CHANCE)
         });
         // In proportion, without replacement (Efraimidis and Spirakis 2006), so that the best source isn't
         // everyone's only one: the least of exponential variates, whose order is that of their bits.
@@ -234,7 +238,7 @@ impl Added {
 
 /// The first bits of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Prefix(u64);
+pub(crate) struct Prefix(u64);
 
 impl Prefix {
     /// Its place among 256 (Fibonacci hashing).
@@ -242,7 +246,12 @@ impl Prefix {
         (self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
     }
 
-    fn of(address: IpAddr) -> Self {
+    /// It as a number, never 0.
+    pub fn number(self) -> u64 {
+        self.0.max(1)
+    }
+
+    pub fn of(address: IpAddr) -> Self {
         let (four, six) = PREFIX;
         Self(match address {
             // The highest bit tells the families apart.
@@ -252,17 +261,24 @@ impl Prefix {
     }
 }
 
-/// The same region counts most, then how many leading bits of the addresses agree: what stands in for the
-/// length of the route until somebody measures it.
-fn nearness(node: &Glimpse, caller: &Caller) -> u8 {
+/// What is taken for a distance where none is known, in ms: within a region, and beyond it.
+const SAME_REGION: u16 = 20;
+const ELSEWHERE: u16 = 100;
+/// Bits of a rank that are left to chance.
+const CHANCE: u32 = 9;
+
+/// A rank by the length of the route: the distance of the networks, or what their regions let guess; then how
+/// many leading bits the addresses have in common. The lowest bits are free.
+fn route(node: &Glimpse, caller: &Caller) -> u32 {
     let region = caller.place.region != 0 && node.region == caller.place.region;
+    let distance = node.distance.unwrap_or(if region { SAME_REGION } else { ELSEWHERE });
     let common = match (node.observed, caller.observed) {
         (IpAddr::V4(one), IpAddr::V4(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
         (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
         _ => 0,
     };
     // 128 bits agree only of one's own address, which is of one's own group.
-    u8::from(region) << 7 | common.min(127) as u8
+    u32::from(distance) << 16 | (127 - common.min(127)) << CHANCE
 }
 
 /// The weight of a source: what it holds of the resource, times what it could give, in orders of magnitude.

@@ -73,6 +73,11 @@ impl Wheel {
         self.leases.get(slot as usize).filter(|lease| lease.before != VACANT).map(|lease| lease.ends)
     }
 
+    /// How long a slot's lease holds from now on, in ms.
+    pub fn left(&self, slot: Slot, now: u64) -> u64 {
+        self.leases.get(slot as usize).map_or(0, |lease| lease.ends.saturating_sub(now))
+    }
+
     /// Ends a slot's lease.
     pub fn remove(&mut self, slot: Slot) {
         self.unlink(slot);

@@ -103,7 +103,7 @@ fn film(number: u32) -> ResourceId {
 }
 
 fn registration(films: std::ops::Range<u32>) -> Registration {
-    let holding = |number| Holding { resource: film(number), permille: 1000, protected: false };
+    let holding = |number| Holding { resource: film(number), permille: 1000, guard: None };
     Registration {
         version: "hostile/1".into(),
         role: Role::Terminal,
@@ -213,7 +213,7 @@ async fn the_longest_lists_again_and_again() {
         assert!(matches!(tracker.ask(&hostile, &register).await, Answer::Leased(_)));
         assert_eq!(tracker.extent(), (1, MAX_HOLDINGS, MAX_HOLDINGS, 0), "only the last list stands");
     }
-    let holding = |number| Holding { resource: film(1_000_000 + number), permille: 5, protected: false };
+    let holding = |number| Holding { resource: film(1_000_000 + number), permille: 5, guard: None };
     let renewal = Renewal { held: (0..most).map(holding).collect(), ..Renewal::default() };
     for _ in 0..20 {
         assert!(matches!(tracker.ask(&hostile, &Request::Renew(renewal.clone())).await, Answer::Leased(_)));

@@ -34,7 +34,7 @@ enum Step {
     Withdraw { node: usize },
     Wait { seconds: u64 },
     Regroup { table: usize, budget: usize },
-    Ask { node: usize, address: u8, resource: u8 },
+    Ask { node: usize, address: u8, resource: u8, stalled: bool },
 }
 
 fn held() -> impl Strategy<Value = Vec<(u8, u16)>> {
@@ -54,8 +54,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => node.clone().prop_map(|node| Step::Withdraw { node }),
         1 => (0u64..80).prop_map(|seconds| Step::Wait { seconds }),
         1 => (0..TABLES.len(), 1usize..50).prop_map(|(table, budget)| Step::Regroup { table, budget }),
-        6 => (node, any::<u8>(), 0u8..3)
-            .prop_map(|(node, address, resource)| Step::Ask { node, address, resource }),
+        6 => (node, any::<u8>(), 0u8..3, any::<bool>())
+            .prop_map(|(node, address, resource, stalled)| Step::Ask { node, address, resource, stalled }),
     ]
 }
 
@@ -85,7 +85,7 @@ fn holdings(held: &[(u8, u16)]) -> Vec<Holding> {
     let holding = |(number, permille): &(u8, u16)| Holding {
         resource: resource(*number),
         permille: *permille,
-        protected: false,
+        guard: None,
     };
     held.iter().map(holding).collect()
 }
@@ -151,7 +151,9 @@ impl World {
                 let mut regrouping = Regrouping::default();
                 while !self.swarm.regroup_some(&self.table, &mut regrouping, budget) {}
             }
-            Step::Ask { node, address, resource } => self.ask(self.peers[node], ip(address), resource),
+            Step::Ask { node, address, resource, stalled } => {
+                self.ask(self.peers[node], ip(address), resource, stalled);
+            }
         }
     }
 
@@ -205,10 +207,10 @@ impl World {
         }
     }
 
-    fn ask(&mut self, peer: PeerId, observed: IpAddr, number: u8) {
+    fn ask(&mut self, peer: PeerId, observed: IpAddr, number: u8, stalled: bool) {
         let caller = self.caller(peer, observed);
         let counts = self.swarm.count(self.now, &caller, &resource(number));
-        let list = self.swarm.find(self.now, &caller, &resource(number), &mut self.dice);
+        let list = self.swarm.find(self.now, &caller, &resource(number), stalled, &mut self.dice);
         assert_eq!(list.counts, counts);
         assert_eq!(list.group, caller.place.group);
         let others: BTreeMap<PeerId, &Naive> = self
@@ -232,7 +234,12 @@ impl World {
         if list.rule == Rule::ToppedUp && others.values().any(|node| complete(node)) {
             assert!(list.peers.iter().any(|listed| listed.permille == 1000), "no complete source is listed");
         }
-        for listed in &list.peers {
+        // Bridges lead outside, and only from where the list doesn't.
+        let bridges: BTreeSet<_> = list.bridges.iter().map(|listed| listed.peer()).collect();
+        assert!(bridges.len() == list.bridges.len() && bridges.len() <= 2);
+        assert!(bridges.iter().all(|peer| others.get(peer).is_some_and(|node| !inside(node))));
+        assert!(bridges.is_empty() || (stalled && list.rule != Rule::ToppedUp));
+        for listed in list.peers.iter().chain(&list.bridges) {
             let node = others[&listed.peer()];
             assert_eq!((listed.permille, listed.role), (node.held[&number], node.role));
             assert_eq!(listed.group, self.table.group_of(node.observed));

@@ -36,7 +36,7 @@ async fn node(ip: &str) -> Network {
 }
 
 fn register(films: &[ResourceId]) -> Request {
-    let holding = |film: &ResourceId| Holding { resource: *film, permille: 1000, protected: false };
+    let holding = |film: &ResourceId| Holding { resource: *film, permille: 1000, guard: None };
     Request::Register(Registration {
         version: "test/1".into(),
         role: Role::Terminal,

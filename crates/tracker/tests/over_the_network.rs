@@ -60,7 +60,7 @@ impl Tracker {
             reach: Reach::Unknown,
             medium: Medium::Unknown,
             local: vec!["/ip4/192.168.7.7/tcp/4400".parse().unwrap()],
-            holdings: vec![Holding { resource: FILM, permille: 1000, protected: false }],
+            holdings: vec![Holding { resource: FILM, permille: 1000, guard: None }],
             spare_upload: 0,
         };
         let Answer::Leased(lease) = self.ask(node, Request::Register(registration)).await else { panic!() };

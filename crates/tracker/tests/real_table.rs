@@ -43,7 +43,7 @@ fn an_address_of_as4134_gets_holders_of_as4134_first() {
         reach: Reach::Public,
         medium: Medium::Unknown,
         local: Vec::new(),
-        holdings: vec![Holding { resource: film, permille: 1000, protected: false }],
+        holdings: vec![Holding { resource: film, permille: 1000, guard: None }],
         spare_upload: 0,
     };
     for n in 1..=10 {
@@ -51,7 +51,7 @@ fn an_address_of_as4134_gets_holders_of_as4134_first() {
             swarm.register(Default::default(), &caller(&address), &registration, &mut dice).unwrap();
         }
     }
-    let list = swarm.find(Default::default(), &caller("202.96.128.86"), &film, &mut dice);
+    let list = swarm.find(Default::default(), &caller("202.96.128.86"), &film, false, &mut dice);
     assert_eq!((list.rule, list.group.0, list.counts.in_group), (Rule::ToppedUp, 4134, 10));
     assert!(list.peers.iter().take(10).all(|peer| peer.group.0 == 4134), "its own first");
     assert_eq!(list.peers.len(), 18, "and four of each other prefix");

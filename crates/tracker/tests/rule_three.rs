@@ -49,7 +49,7 @@ impl World {
 
     fn find(&mut self, now: Duration, asker: PeerId, address: &str) -> PeerList {
         let caller = self.caller(asker, address);
-        self.swarm.find(now, &caller, &FILM, &mut self.dice)
+        self.swarm.find(now, &caller, &FILM, false, &mut self.dice)
     }
 }
 
@@ -62,7 +62,7 @@ fn registration(role: Role, permille: u16) -> Registration {
         reach: Reach::Unknown,
         medium: Medium::Unknown,
         local: vec!["/ip4/192.168.0.7/tcp/4400".parse().unwrap()],
-        holdings: vec![Holding { resource: FILM, permille, protected: false }],
+        holdings: vec![Holding { resource: FILM, permille, guard: None }],
         spare_upload: 0,
     }
 }
@@ -310,7 +310,7 @@ fn renewals_change_what_is_held_and_report_what_was_received() {
     let asker = world.caller(PeerId::random(), "10.1.0.1");
     let received = Received { own_group: 1_000, other_groups: 200, publishers: 30 };
     let more = Renewal {
-        held: vec![Holding { resource: FILM, permille: 1000, protected: false }],
+        held: vec![Holding { resource: FILM, permille: 1000, guard: None }],
         received,
         ..Renewal::default()
     };
@@ -407,7 +407,7 @@ fn holdings_are_bounded_for_each_node_and_in_all() {
         bytes[..8].copy_from_slice(&n.to_le_bytes());
         ResourceId::from_bytes(bytes)
     };
-    let holding = |n| Holding { resource: resource(n), permille: 1000, protected: false };
+    let holding = |n| Holding { resource: resource(n), permille: 1000, guard: None };
     let mut much = registration(Role::Terminal, 1000);
     much.holdings = (0..MAX_HOLDINGS).map(holding).collect();
     world.join_as(glutton, "10.1.0.1", much.clone());
@@ -446,4 +446,76 @@ fn a_large_swarm_is_sampled_evenly_and_a_list_is_always_full() {
         }
     }
     assert!(from.iter().all(|drawn| (300..500).contains(drawn)), "of 1200 drawn: {from:?}");
+}
+
+#[test]
+fn who_stands_still_is_told_of_a_few_outside_beside_the_list() {
+    let mut world = World::new(Rules::default());
+    let inside: Vec<_> = (0..45).map(|n| world.join(&format!("10.1.0.{n}"), Role::Terminal, 500)).collect();
+    let outside: Vec<_> = (0..9).map(|n| world.join(&format!("10.3.{n}.1"), Role::Terminal, 500)).collect();
+    let source = world.join("10.2.0.1", Role::Publisher, 1000);
+    let mut ask = |peer: PeerId, stalled: bool| {
+        let caller = world.caller(peer, "10.1.9.9");
+        world.swarm.find(NOW, &caller, &FILM, stalled, &mut world.dice)
+    };
+    let list = ask(inside[0], true);
+    assert_eq!((list.rule, list.peers.len()), (Rule::InRange, 44), "the list is what R3 says, exactly");
+    let bridges: Vec<_> = list.bridges.iter().map(|bridge| bridge.peer()).collect();
+    assert!(bridges.len() == 2 && bridges.contains(&source), "nobody inside has all of it: {bridges:?}");
+    assert!(bridges.iter().all(|peer| outside.contains(peer) || *peer == source));
+    assert!(ask(inside[1], false).bridges.is_empty());
+    let told = inside.iter().filter(|peer| !ask(**peer, true).bridges.is_empty()).count();
+    assert_eq!(told, 4, "no more than a few of a group at a time");
+}
+
+#[test]
+fn of_a_large_swarm_the_networks_that_are_said_to_be_near_come_first() {
+    let mut world = World::new(Rules { top_up: TopUp::Nearest, ..Rules::default() });
+    let lines = (0..100).map(|n| format!("10.{}.0.0/16,{}\n", 50 + n, 50 + n));
+    world.table = GroupTable::parse(&lines.collect::<String>()).unwrap();
+    world.table.add("group,group,distance\n50,149,3\n120,50,4\n").unwrap();
+    world.swarm.set_distances(world.table.said().clone());
+    for network in 51..150 {
+        for n in 0..60 {
+            world.join(&format!("10.{network}.{n}.1"), Role::Terminal, 1000);
+        }
+    }
+    let list = world.find(NOW, PeerId::random(), "10.50.0.1");
+    assert_eq!((list.peers.len(), own(&list, 149)), (50, 50), "the nearest network has enough");
+    let farther = world.find(NOW, PeerId::random(), "10.51.0.1");
+    assert!(own(&farther, 149) < 10, "nothing is known of others");
+}
+
+#[test]
+fn a_publisher_of_the_film_asks_as_from_another_place_and_nobody_else_does() {
+    let mut world = World::new(Rules::default());
+    for n in 0..5 {
+        world.join(&format!("10.1.0.{n}"), Role::Terminal, 1000);
+        world.join(&format!("10.2.0.{n}"), Role::Terminal, 500);
+    }
+    let publisher = world.join("10.3.0.1", Role::Publisher, 1000);
+    let mut ask = |peer, from: &str, there: &str| {
+        let (caller, there) = (world.caller(peer, from), world.caller(peer, there));
+        world.swarm.find_for(NOW, &caller, &there, &FILM, &mut world.dice)
+    };
+    let list = ask(publisher, "10.3.0.1", "10.1.0.77").unwrap();
+    assert_eq!((list.group, list.counts.complete_in_group, list.counts.complete_terminals), (Group(1), 5, 5));
+    assert!(list.peers[..5].iter().all(|peer| peer.group == Group(1)), "its own network comes first");
+    assert!(list.peers.iter().all(|peer| peer.peer() != publisher));
+    let there = ask(publisher, "10.3.0.1", "10.2.0.77").unwrap();
+    assert_eq!((there.group, there.counts.complete_in_group), (Group(2), 0));
+    // From behind the very address of a holder: what is local there is not the publisher's to know.
+    let behind = ask(publisher, "10.3.0.1", "10.1.0.2").unwrap();
+    let local = |list: &PeerList| {
+        let addresses = list.peers.iter().flat_map(|peer| &peer.address.addresses);
+        addresses.filter(|address| address.to_string().contains("192.168.")).count()
+    };
+    assert_eq!(local(&behind), 0);
+
+    let partly = world.join("10.3.0.2", Role::Publisher, 999);
+    let terminal = world.join("10.3.0.3", Role::Terminal, 1000);
+    for (peer, from) in [(partly, "10.3.0.2"), (terminal, "10.3.0.3"), (PeerId::random(), "10.3.0.4")] {
+        let (caller, there) = (world.caller(peer, from), world.caller(peer, "10.1.0.77"));
+        assert!(world.swarm.find_for(NOW, &caller, &there, &FILM, &mut world.dice).is_none());
+    }
 }

@@ -1,16 +1,17 @@
 //! The controller of one node: its network, its library, and the resources in use.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
-use nearcast_content::{Entry, ImportProgress, Library, LibraryError, MemoryStore, Store};
-use nearcast_network::{Config, IdentityError, Network, PieceStream, StartError, identity_on_disk};
+use nearcast_content::{Entry, ImportProgress, Library, LibraryError, MemoryStore, Origin, Store};
+use nearcast_network::{Config, IdentityError, Limit, Network, PieceStream, StartError, identity_on_disk};
 use nearcast_protocol::{
-    Link, Multiaddr, ResourceId, Role,
+    Guard, Link, Multiaddr, ResourceId, Role, TokenError,
+    link::MAX_REPEATS,
     pieces::{Frame, Hello, Reason, Refuse},
     tracker::Claim,
 };
@@ -19,8 +20,12 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    access::{Access, Judge, Protect, token_of},
     drive::{Drive, Parts, permille, refuse_stream},
+    load::LoadRules,
     reader::Readers,
+    served::{Accounts, Served},
+    trackers::Trackers,
     tracking::{TrackerState, Tracking},
     transfer::{Command, Shared, Transfer},
 };
@@ -51,10 +56,19 @@ pub struct Settings {
     pub role: Role,
     /// How many streams are served at once for each resource (R7 a).
     pub streams: usize,
+    /// What a publisher's load is kept to besides `streams` (R7); a terminal has no need of it.
+    pub load: LoadRules,
+    /// Upload no faster than this for any one resource, in bytes/s.
+    pub upload_each: Option<u64>,
+    /// Whether only what [`Controller::offer`] was called for since the start is offered and served, rather
+    /// than all that the library holds. What a publisher was told to hold back stays back after a restart.
+    pub only_offered: bool,
     /// The program and its version, as the tracker is told.
     pub version: String,
     /// Where the schedule of what is fetched writes its event log.
     pub trace: Option<PathBuf>,
+    /// Which of the files that are shared are for bearers of this node's tokens only.
+    pub protect: Option<Protect>,
 }
 
 impl Settings {
@@ -69,8 +83,12 @@ impl Settings {
             neighbours: true,
             role: Role::Terminal,
             streams: 50,
+            load: LoadRules::default(),
+            upload_each: None,
+            only_offered: false,
             version: concat!("nearcast/", env!("CARGO_PKG_VERSION")).into(),
             trace: None,
+            protect: None,
         }
     }
 }
@@ -96,6 +114,9 @@ pub enum ControllerError {
     /// The library can't be used.
     #[error(transparent)]
     Library(#[from] LibraryError),
+    /// The link's token is no good.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The resource is in use under another size.
     #[error("this resource is in use with {known} bytes; the link says {claimed}")]
     SizeDiffers {
@@ -117,7 +138,13 @@ struct Inner {
     network: Arc<Network>,
     library: Library,
     tracking: Arc<Tracking>,
+    judge: Judge,
     transfers: Mutex<HashMap<ResourceId, InUse>>,
+    /// What may be served, where not everything may.
+    offered: Option<Mutex<HashSet<ResourceId>>>,
+    accounts: Arc<Accounts>,
+    /// The limit for any one resource, as it is now.
+    upload_each: Mutex<Option<u64>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -145,17 +172,25 @@ impl Controller {
         let network = Arc::new(Network::start(config).await?);
         let incoming = network.incoming_pieces();
         let tracking = Arc::new(Tracking::new(Arc::clone(&network), settings.version.clone(), settings.role));
+        let offered = settings.only_offered.then(Mutex::default);
+        let upload_each = Mutex::new(settings.upload_each);
         let inner = Inner {
+            offered,
             settings,
             network,
             library,
             tracking,
+            judge: Judge::default(),
             transfers: Mutex::default(),
+            accounts: Arc::default(),
+            upload_each,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
         let controller = Self { inner: Arc::new(inner) };
-        controller.offer_library();
+        if controller.inner.offered.is_none() {
+            controller.offer_library();
+        }
         if let Some(incoming) = incoming {
             let accepting = controller.clone().accept(incoming);
             let stop = controller.inner.stop.clone();
@@ -169,19 +204,60 @@ impl Controller {
             let geometry = entry.link.geometry();
             let share = entry.held_bytes.saturating_mul(1000).checked_div(geometry.size()).unwrap_or(1000);
             let share = u16::try_from(share).unwrap_or(999).min(999);
+            let guard = self.guard_of(&entry);
+            self.inner.tracking.guard(entry.link.id, guard);
             let permille = if entry.complete { 1000 } else { share.max(u16::from(entry.held_bytes > 0)) };
             self.inner.tracking.hold(entry.link.id, permille, &self.trackers_of(&entry.link));
         }
     }
 
-    fn trackers_of(&self, link: &Link) -> Vec<Multiaddr> {
-        let mut trackers = link.trackers.clone();
-        for tracker in &self.inner.settings.trackers {
-            if !trackers.contains(tracker) {
-                trackers.push(tracker.clone());
+    /// A link's trackers work as one, and so do the user's own (R8).
+    fn trackers_of(&self, link: &Link) -> Trackers {
+        Trackers::new([link.trackers.clone(), self.inner.settings.trackers.clone()])
+    }
+
+    /// The guard that this node's own identity is.
+    pub fn guard(&self) -> Option<Guard> {
+        Guard::of(&self.inner.network.peer_id())
+    }
+
+    /// Under whose protection an entry is offered: what this node puts up itself, as its settings say.
+    fn guard_of(&self, entry: &Entry) -> Option<Guard> {
+        let guard = match &self.inner.settings.protect {
+            Some(protect) if entry.origin == Origin::Imported => {
+                protect.covers(&entry.path).then(|| self.guard()).flatten()
             }
+            _ => return entry.guard,
+        };
+        if let Err(error) = self.inner.library.set_guard(entry.link.id, guard) {
+            tracing::warn!(%error, id = %entry.link.id, "its protection can't be noted");
+            return entry.guard.or(guard);
         }
-        trackers
+        guard
+    }
+
+    /// Puts the protection of what the library holds into force; to be called before it is offered. May read and
+    /// write a file.
+    fn protect(&self, id: &ResourceId) -> Option<Guard> {
+        let guard = self.inner.library.entry(*id).and_then(|entry| self.guard_of(&entry));
+        self.inner.tracking.guard(*id, guard);
+        if let Some(used) = self.transfer(id) {
+            used.access().set(guard, used.link());
+        }
+        guard
+    }
+
+    /// Links that keys signed, which this guard certified before `floor` (seconds since 1970), count no more here.
+    pub fn revoke(&self, guard: Guard, floor: u64) {
+        self.inner.judge.lock().unwrap_or_else(PoisonError::into_inner).raise(guard, floor);
+    }
+
+    /// Under whose protection a resource is, if it is held here and protected.
+    pub fn protected_by(&self, id: &ResourceId) -> Option<Guard> {
+        match self.transfer(id) {
+            Some(transfer) => transfer.access().guard(),
+            None => self.inner.library.entry(*id).and_then(|entry| entry.guard),
+        }
     }
 
     /// The node's network face.
@@ -205,7 +281,7 @@ impl Controller {
     }
 
     /// How it stands with each tracker.
-    pub fn trackers(&self) -> watch::Receiver<std::collections::BTreeMap<Multiaddr, TrackerState>> {
+    pub fn trackers(&self) -> watch::Receiver<BTreeMap<Multiaddr, TrackerState>> {
         self.inner.tracking.states()
     }
 
@@ -223,10 +299,16 @@ impl Controller {
     /// transfer.
     ///
     /// # Errors
-    /// When the library can't take it.
+    /// When the library can't take it, or the link's token isn't whole.
     pub async fn open(&self, link: &Link, keep: Keep, fetch: Fetch) -> Result<Transfer, ControllerError> {
+        let token = token_of(link)?;
         let transfer = match self.transfer(&link.id) {
-            Some(known) if known.link().size == link.size && known.stopped().is_none() => known,
+            Some(known) if known.link().size == link.size && known.stopped().is_none() => {
+                if let Some(token) = token {
+                    self.admit(&known, link, token.guard()).await?;
+                }
+                known
+            }
             Some(known) if known.link().size != link.size && known.store().size_proved() => {
                 let (known, claimed) = (known.link().size, link.size);
                 return Err(ControllerError::SizeDiffers { known, claimed });
@@ -242,11 +324,48 @@ impl Controller {
                         blocking(move || inner.library.task(&link)).await?
                     }
                 };
-                self.use_store(link.clone(), store)?
+                let entry = self.inner.library.entry(link.id);
+                let known = entry.as_ref().and_then(|entry| entry.guard);
+                let guard = match keep {
+                    Keep::Disk => known,
+                    Keep::Memory => known.or(token.map(|token| token.guard())),
+                };
+                let mut link = link.clone();
+                if link.token.is_none() {
+                    // The one that it was begun with is good for the rest.
+                    link.token = entry.and_then(|entry| entry.link.token);
+                }
+                self.use_store(link, guard, store)?
             }
         };
         transfer.tell(Command::Fetch(fetch, self.trackers_of(link))).await;
         Ok(transfer)
+    }
+
+    /// Takes in a protected link to a resource in use: a fresh token, or the first word that it is protected.
+    async fn admit(&self, known: &Transfer, link: &Link, guard: Guard) -> Result<(), ControllerError> {
+        let before = (known.access().guard(), known.access().shown());
+        let guard = if self.inner.library.entry(link.id).is_some() {
+            let (inner, link) = (Arc::clone(&self.inner), link.clone());
+            blocking(move || {
+                inner.library.task(&link)?;
+                Ok(inner.library.entry(link.id).and_then(|entry| entry.guard))
+            })
+            .await?
+        } else {
+            let complete = known.store().complete();
+            match before.0 {
+                Some(other) if other != guard && !complete => return Err(LibraryError::OtherGuard.into()),
+                Some(same) => Some(same),
+                None => (!complete).then_some(guard),
+            }
+        };
+        known.access().set(guard, link);
+        self.inner.tracking.guard(link.id, guard);
+        if before != (guard, known.access().shown()) {
+            known.tell(Command::FreshToken(before.0 != guard)).await;
+        }
+        Ok(())
     }
 
     /// Hashes a file where it lies, and serves it. Its link names the given trackers and the settings'.
@@ -265,12 +384,13 @@ impl Controller {
         all.extend(
             self.inner.settings.trackers.iter().filter(|tracker| !trackers.contains(tracker)).cloned(),
         );
-        let (link, store) = blocking(move || {
+        let controller = self.clone();
+        let (link, guard, store) = blocking(move || {
             let store = inner.library.import(&path, &progress, &cancelled)?;
             inner.library.set_trackers(store.id(), all)?;
             let entry = inner.library.entry(store.id());
             let link = entry.map(|entry| entry.link).ok_or(LibraryError::NotHere(store.id()))?;
-            Ok::<_, LibraryError>((link, store))
+            Ok::<_, LibraryError>((link, controller.protect(&store.id()), store))
         })
         .await?;
         if self.transfer(&link.id).is_some_and(|known| known.link() != &link) {
@@ -278,7 +398,100 @@ impl Controller {
         }
         match self.transfer(&link.id) {
             Some(known) => Ok(known),
-            None => self.use_store(link, store),
+            None => self.use_store(link, guard, store),
+        }
+    }
+
+    /// Takes a file into the library and offers it to whoever asks, without keeping it open: it is opened when
+    /// somebody comes for it. Its link names the settings' trackers. A file that the caller `knows` to have been
+    /// hashed, to that id and not changed since, isn't read.
+    ///
+    /// # Errors
+    /// When the file can't be read, changes while it is read, or the library can't note it.
+    pub async fn offer(
+        &self,
+        path: &Path,
+        known: Option<ResourceId>,
+        progress: impl Fn(ImportProgress) + Send + Sync + 'static,
+        cancelled: Arc<AtomicBool>,
+    ) -> Result<Link, ControllerError> {
+        let (controller, path) = (self.clone(), path.to_owned());
+        let link = blocking(move || {
+            let inner = &controller.inner;
+            let vouched = known.map(|id| inner.library.vouch(id, &path)).transpose()?.flatten();
+            let mut link = match vouched {
+                Some(link) => link,
+                None => {
+                    let id = inner.library.import(&path, &progress, &cancelled)?.id();
+                    inner.library.entry(id).map(|entry| entry.link).ok_or(LibraryError::NotHere(id))?
+                }
+            };
+            let mut trackers = inner.settings.trackers.clone();
+            trackers.truncate(MAX_REPEATS);
+            if link.trackers != trackers {
+                inner.library.set_trackers(link.id, trackers.clone())?;
+                link.trackers = trackers;
+            }
+            // Before it is offered to anyone.
+            controller.protect(&link.id);
+            Ok::<_, LibraryError>(link)
+        })
+        .await?;
+        if self.transfer(&link.id).is_some_and(|used| used.link() != &link || !used.store().complete()) {
+            // Its file has another place or name.
+            self.close(&link.id);
+        }
+        if let Some(offered) = &self.inner.offered {
+            offered.lock().unwrap_or_else(PoisonError::into_inner).insert(link.id);
+        }
+        self.inner.tracking.hold(link.id, 1000, &self.trackers_of(&link));
+        Ok(link)
+    }
+
+    /// Offers a resource no longer and closes its streams at once; the library keeps it.
+    pub fn withhold(&self, id: &ResourceId) {
+        if let Some(offered) = &self.inner.offered {
+            offered.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        }
+        self.close(id);
+        self.inner.tracking.drop_holding(id);
+    }
+
+    fn may_serve(&self, id: &ResourceId) -> bool {
+        let offered = self.inner.offered.as_ref();
+        offered.is_none_or(|offered| offered.lock().unwrap_or_else(PoisonError::into_inner).contains(id))
+    }
+
+    /// What was served of each resource since the start: a publisher's own account.
+    pub fn served(&self) -> BTreeMap<ResourceId, Served> {
+        self.inner.accounts.all()
+    }
+
+    /// Uploads no faster than this from now on, in bytes/s: all together, and of any one resource.
+    pub fn set_upload(&self, all: Option<u64>, each: Option<u64>) {
+        self.inner.network.set_upload_limit(all);
+        *self.inner.upload_each.lock().unwrap_or_else(PoisonError::into_inner) = each;
+        self.transfers().iter().for_each(|transfer| transfer.limit().set(each));
+    }
+
+    fn each(&self) -> Option<u64> {
+        *self.inner.upload_each.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes the files of complete resources that nobody is connected for: they are opened again when somebody
+    /// comes. Whoever comes at this very moment has to dial again.
+    pub fn close_idle(&self) {
+        for transfer in self.transfers() {
+            let id = transfer.id();
+            let mut streams = 0;
+            self.inner.accounts.with(&id, |served| streams = served.streams);
+            if transfer.store().complete()
+                && streams == 0
+                && transfer.progress().peers.all() == 0
+                && !transfer.readers().any()
+            {
+                self.close(&id);
+            }
         }
     }
 
@@ -319,25 +532,34 @@ impl Controller {
     /// # Errors
     /// When its files can't be deleted.
     pub async fn remove(&self, id: ResourceId, delete_data: bool) -> Result<(), ControllerError> {
-        self.close(&id);
-        self.inner.tracking.drop_holding(&id);
+        self.withhold(&id);
         let inner = Arc::clone(&self.inner);
         blocking(move || inner.library.remove(id, delete_data)).await?;
         Ok(())
     }
 
-    fn use_store(&self, link: Link, store: Arc<dyn Store>) -> Result<Transfer, ControllerError> {
+    fn use_store(
+        &self,
+        link: Link,
+        guard: Option<Guard>,
+        store: Arc<dyn Store>,
+    ) -> Result<Transfer, ControllerError> {
         let id = link.id;
         let trackers = self.trackers_of(&link);
         let (commands, receiver) = mpsc::channel(COMMANDS);
+        let own = self.inner.network.peer_id();
+        let access = Access::new(own, &link, guard, Arc::clone(&self.inner.judge));
         let shared = Arc::new(Shared {
             link,
+            access,
             readers: Readers::default(),
             arrivals: watch::Sender::new(0),
             progress: watch::Sender::default(),
             commands,
             store,
+            limit: Arc::new(Limit::new(self.each())),
         });
+        self.inner.tracking.guard(id, guard);
         self.inner.tracking.hold(id, permille(&*shared.store), &trackers);
         let parts = Parts {
             shared: Arc::clone(&shared),
@@ -346,6 +568,11 @@ impl Controller {
             trackers,
             role: self.inner.settings.role,
             streams: self.inner.settings.streams,
+            load: (self.inner.settings.role == Role::Publisher).then(|| {
+                let Settings { streams, load, .. } = self.inner.settings;
+                LoadRules { streams, ..load }
+            }),
+            accounts: Arc::clone(&self.inner.accounts),
             trace: self.inner.settings.trace.clone(),
         };
         let transfer = Transfer::new(shared);
@@ -380,9 +607,17 @@ impl Controller {
             _ => return,
         };
         match self.serve(&hello).await {
-            Some(transfer) => {
-                transfer.tell(Command::Incoming(Box::new(stream), hello)).await;
-            }
+            Some(transfer) => match transfer.access().check(hello.token.as_ref(), &stream.peer) {
+                Ok(()) => {
+                    transfer.tell(Command::Incoming(Box::new(stream), hello)).await;
+                }
+                Err(error) => {
+                    tracing::debug!(peer = %stream.peer, %error, "a peer may not have this");
+                    let (reason, peers) = (error.reason(), Vec::new());
+                    let refuse = Refuse { id: None, reason, retry_after_ms: 0, peers };
+                    refuse_stream(stream, Frame::Refuse(refuse)).await;
+                }
+            },
             None => {
                 let refuse =
                     Refuse { id: None, reason: Reason::NotHeld, retry_after_ms: 60_000, peers: Vec::new() };
@@ -393,17 +628,20 @@ impl Controller {
 
     /// The transfer a peer asks about: in use, or in the library.
     async fn serve(&self, hello: &Hello) -> Option<Transfer> {
+        if !self.may_serve(&hello.resource) {
+            return None;
+        }
         if let Some(transfer) = self.transfer(&hello.resource) {
             return Some(transfer);
         }
         let (inner, id) = (Arc::clone(&self.inner), hello.resource);
         let opened = blocking(move || {
-            let link = inner.library.entry(id).map(|entry| entry.link);
+            let entry = inner.library.entry(id);
             let store = inner.library.store(id)?;
-            Ok::<_, LibraryError>(link.zip(store))
+            Ok::<_, LibraryError>(entry.zip(store))
         });
         match opened.await {
-            Ok(Some((link, store))) => self.use_store(link, store).ok(),
+            Ok(Some((entry, store))) => self.use_store(entry.link, entry.guard, store).ok(),
             Ok(None) => None,
             Err(error) => {
                 tracing::warn!(%error, "a resource can't be served");

@@ -1,11 +1,11 @@
 //! Who is known to hold a resource, and who is dialled next.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
-use nearcast_protocol::{Group, PeerAddress, PeerId, Role, tracker::ListedPeer};
+use nearcast_protocol::{Group, PeerAddress, PeerId, Role, pieces::MAX_HINTS, tracker::ListedPeer};
 use nearcast_schedule::Peer;
 
 /// How many dials run at once: enough to reach a whole group quickly, few enough for a home router.
@@ -14,6 +14,8 @@ const AT_ONCE: usize = 16;
 const CONNECTED: usize = 60;
 /// How many contacts are remembered per resource.
 const REMEMBERED: usize = 400;
+/// How many hints are remembered.
+const HINTED: usize = 64;
 const FIRST_REST: Duration = Duration::from_secs(2);
 /// How long the own group's members are dialled before others are.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -25,6 +27,8 @@ const GIVEN_UP: u32 = 3;
 #[derive(Default)]
 pub(crate) struct Contacts {
     known: HashMap<PeerId, Contact>,
+    /// Who was hinted at and isn't known: dialled first, should a tracker list it.
+    hinted: VecDeque<PeerId>,
     order: u64,
 }
 
@@ -80,9 +84,31 @@ impl Contacts {
             return;
         }
         self.order += 1;
-        let place = self.order;
+        let hinted = self.hinted.contains(&address.peer);
+        let place = if hinted { 0 } else { self.order };
         let contact = Contact { address, group, role, neighbour, state: State::Idle, failures: 0, place };
         self.known.insert(contact.address.peer, contact);
+    }
+
+    /// These may have it, somebody says: whoever is known is dialled before others like it. `true` if anybody
+    /// isn't known yet.
+    pub fn hint(&mut self, peers: impl Iterator<Item = PeerId>) -> bool {
+        let mut unknown = false;
+        for peer in peers.take(MAX_HINTS) {
+            match self.known.get_mut(&peer) {
+                Some(contact) => contact.place = 0,
+                None => {
+                    unknown = true;
+                    if !self.hinted.contains(&peer) {
+                        self.hinted.push_back(peer);
+                    }
+                }
+            }
+        }
+        while self.hinted.len() > HINTED {
+            self.hinted.pop_front();
+        }
+        unknown
     }
 
     fn forget_one(&mut self) -> bool {
@@ -173,6 +199,15 @@ impl Contacts {
             let grown = FIRST_REST * 2_u32.saturating_pow(contact.failures.min(8));
             contact.failures += 1;
             contact.state = State::Resting(now + at_least.unwrap_or_default().max(grown.min(LONGEST_REST)));
+        }
+    }
+
+    /// Who rests may be tried again now.
+    pub fn pardon(&mut self, now: Instant) {
+        for contact in self.known.values_mut() {
+            if let State::Resting(until) = &mut contact.state {
+                *until = now;
+            }
         }
     }
 
@@ -314,6 +349,27 @@ mod tests {
         assert_eq!(contacts.next(now, Group(1)), None);
         contacts.rest(first, Some(Duration::from_secs(900)), now);
         assert_eq!(contacts.wake_at(), Some(now + Duration::from_secs(900)));
+    }
+
+    #[test]
+    fn a_hint_is_followed_only_once_a_tracker_lists_it() {
+        let mut contacts = Contacts::default();
+        let list: Vec<_> = (0..4).map(listed).collect();
+        let now = Instant::now();
+        contacts.learn(&list[..2]);
+        assert!(contacts.hint([list[1].peer(), list[3].peer()].into_iter()));
+        // The known one comes first; the other one isn't dialled.
+        assert_eq!(contacts.next(now, Group(1)).map(|a| a.peer), Some(list[1].peer()));
+        assert_eq!(contacts.next(now, Group(1)).map(|a| a.peer), Some(list[0].peer()));
+        assert_eq!(contacts.next(now, Group(1)), None);
+        contacts.learn(&list);
+        assert_eq!(contacts.next(now, Group(1)).map(|a| a.peer), Some(list[3].peer()));
+        assert!(!contacts.hint([list[3].peer()].into_iter()));
+        // A liar's hints are bounded.
+        for _ in 0..50 {
+            contacts.hint((0..MAX_HINTS).map(|_| PeerId::random()));
+        }
+        assert_eq!(contacts.hinted.len(), HINTED);
     }
 
     #[test]

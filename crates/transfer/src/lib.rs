@@ -15,27 +15,37 @@
 //! [`session`] (第二接口, the network interface). Whatever is held is served to whoever asks, while it is
 //! fetched and after (R5).
 
+mod access;
 pub mod controller;
 mod dialling;
 mod drive;
 mod finding;
+mod follow;
+mod load;
 pub mod local;
 mod meter;
 pub mod plain;
 pub mod progress;
 pub mod rate;
 pub mod reader;
+mod renewing;
 pub mod resolve;
+mod served;
 mod session;
 mod trace;
+pub mod trackers;
 mod tracking;
 pub mod transfer;
 mod upload;
 
 pub use nearcast_schedule::{Fetch, Wait};
 
+pub use access::Protect;
 pub use controller::{Controller, ControllerError, Keep, Settings};
+pub use load::LoadRules;
 pub use progress::{Progress, Stopped};
 pub use reader::{Interrupted, ReadError, Reader};
 pub use resolve::{ResolveError, Resolved};
+pub use served::Served;
+pub use trackers::Trackers;
 pub use transfer::Transfer;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nearcast_protocol::{Blocks, Group, Multiaddr, tracker::Received};
+use nearcast_protocol::{Blocks, Group, Multiaddr, pieces::Reason, tracker::Received};
 use nearcast_schedule::Wait;
 
 /// The state of a transfer at one moment.
@@ -78,6 +78,14 @@ pub enum Trouble {
         /// When it is asked again.
         again: Duration,
     },
+    /// The film is protected, and the link's token is missing or isn't good.
+    #[error("{reason}")]
+    Denied {
+        /// The code.
+        why: Reason,
+        /// In words.
+        reason: String,
+    },
     /// The tracker knows nobody.
     #[error("nobody who is online holds this now; waiting for somebody who does")]
     NobodyHolds,
@@ -92,6 +100,13 @@ pub enum Trouble {
     /// Everyone who was asked refuses for now.
     #[error("all peers are busy; asking again soon")]
     Busy,
+}
+
+impl Trouble {
+    /// Whether only another link can help.
+    pub fn needs_another_link(&self) -> bool {
+        matches!(self, Self::Denied { why, .. } if *why != Reason::TokenEarly)
+    }
 }
 
 /// Why a transfer has ended.

@@ -96,6 +96,11 @@ impl Readers {
         }
     }
 
+    /// Whether anybody reads.
+    pub fn any(&self) -> bool {
+        self.with(|(_, positions)| !positions.is_empty())
+    }
+
     /// The positions of all readers; the news is taken.
     pub fn take(&self) -> BTreeMap<u32, Position> {
         self.with(|(_, positions)| {

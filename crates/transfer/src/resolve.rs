@@ -131,7 +131,8 @@ impl<'a> Resolver<'a> {
 
     /// A link that a tracker gives for the URL and the URL's origin confirms.
     async fn ask_trackers(&self, url: &Url) -> Option<Link> {
-        if !trusted(url) {
+        // A signed address is a secret of whoever has it.
+        if !trusted(url) || url.query_pairs().any(|(key, _)| key == "token") {
             return None;
         }
         let request = Request::Resolve { url: url.as_str().to_owned() };
@@ -168,7 +169,7 @@ impl<'a> Resolver<'a> {
         for _ in 0..REDIRECTS {
             // One byte is enough to see what it is, and costs a server without ranges one closed connection.
             let sent = self.web.get(url.clone()).header(RANGE, "bytes=0-0").send().await;
-            let answer = sent.map_err(|source| ResolveError::Web { url: Box::new(url.clone()), source })?;
+            let answer = sent.map_err(|source| ResolveError::Web { url: shown(&url), source })?;
             let status = answer.status();
             if status.is_redirection() {
                 let location = answer.headers().get(LOCATION).and_then(|location| location.to_str().ok());
@@ -176,7 +177,7 @@ impl<'a> Resolver<'a> {
                 if is_link(location) {
                     let link = location
                         .parse()
-                        .map_err(|source| ResolveError::Link { url: Box::new(start.clone()), source })?;
+                        .map_err(|source| ResolveError::Link { url: shown(start), source })?;
                     return Ok(Resolved::Link(Box::new(link)));
                 }
                 let target = url.join(location).map_err(|_| redirect(start, "a redirect is no address"))?;
@@ -184,17 +185,17 @@ impl<'a> Resolver<'a> {
                     return Err(redirect(start, "a redirect is neither a link nor a web address"));
                 }
                 if is_private(&target) && !is_private(start) {
-                    let (url, target) = (Box::new(start.clone()), Box::new(target));
+                    let (url, target) = (shown(start), shown(&target));
                     return Err(ResolveError::Private { url, target });
                 }
                 url = target;
                 continue;
             }
             if !status.is_success() && status != StatusCode::RANGE_NOT_SATISFIABLE {
-                return Err(ResolveError::Status { url: Box::new(url), status });
+                return Err(ResolveError::Status { url: shown(&url), status });
             }
             if is_page(&answer) {
-                return Err(ResolveError::Page { url: Box::new(url) });
+                return Err(ResolveError::Page { url: shown(&url) });
             }
             return Ok(Resolved::Plain(url));
         }
@@ -276,7 +277,16 @@ async fn bounded(mut answer: reqwest::Response, limit: usize) -> Option<Vec<u8>>
 }
 
 fn redirect(url: &Url, reason: &'static str) -> ResolveError {
-    ResolveError::Redirect { url: Box::new(url.clone()), reason }
+    ResolveError::Redirect { url: shown(url), reason }
+}
+
+/// An address for an error's sentence, without the secret of a signed one.
+fn shown(url: &Url) -> Box<Url> {
+    let mut shown = url.clone();
+    if url.query_pairs().any(|(key, _)| key == "token") {
+        shown.set_query(None);
+    }
+    Box::new(shown)
 }
 
 fn hint(status: StatusCode) -> &'static str {
@@ -326,6 +336,14 @@ mod tests {
         {
             assert!(!is_private(&Url::parse(public).unwrap()), "{public}");
         }
+    }
+
+    #[test]
+    fn a_signed_address_keeps_its_secret() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        assert_eq!(*shown(&url("https://a.example/v/1?token=secret")), url("https://a.example/v/1"));
+        let plain = url("https://a.example/v/1?a=b");
+        assert_eq!(*shown(&plain), plain);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::{
 
 use bytes::BytesMut;
 use nearcast_content::{AcceptError, Store, encoded_len};
-use nearcast_network::{FrameReceiver, FrameSender, PieceStream, StreamError};
+use nearcast_network::{FrameReceiver, FrameSender, Limit, PieceStream, StreamError};
 use nearcast_protocol::{
     Blocks,
     pieces::{Data, Frame, Importing, PieceRequest, Reason, Refuse},
@@ -103,6 +103,16 @@ struct Wanted {
     encoded: BytesMut,
 }
 
+/// Whether the peer is given what it requests.
+pub(crate) struct Leave {
+    /// Off while the user wants nothing uploaded.
+    pub sharing: Arc<AtomicBool>,
+    /// The resource's own upload limit.
+    pub limit: Arc<Limit>,
+    /// Why this peer isn't given anything, if it has shown no token that is good for this.
+    pub denied: Option<Reason>,
+}
+
 /// Runs a session to its end, and reports why it ended.
 pub(crate) async fn run(
     peer: Peer,
@@ -110,7 +120,7 @@ pub(crate) async fn run(
     store: Arc<dyn Store>,
     orders: mpsc::Receiver<Order>,
     reports: mpsc::Sender<(Peer, Report)>,
-    sharing: Arc<AtomicBool>,
+    leave: Leave,
 ) {
     let pending = Pending::default();
     let (to_sender, from_peer) = mpsc::channel(FROM_PEER);
@@ -123,8 +133,7 @@ pub(crate) async fn run(
         to_sender,
         reports: reports.clone(),
     };
-    let sending =
-        Sending { peer, send, store, pending, orders, from_peer, reports: reports.clone(), sharing };
+    let sending = Sending { peer, send, store, pending, orders, from_peer, reports: reports.clone(), leave };
     let ending = tokio::select! {
         ending = receiving.run() => ending,
         ending = sending.run() => ending,
@@ -246,8 +255,7 @@ struct Sending {
     orders: mpsc::Receiver<Order>,
     from_peer: mpsc::Receiver<Frame>,
     reports: mpsc::Sender<(Peer, Report)>,
-    /// Off while the user wants nothing uploaded.
-    sharing: Arc<AtomicBool>,
+    leave: Leave,
 }
 
 impl Sending {
@@ -255,6 +263,8 @@ impl Sending {
         let mut uploads = Uploads::default();
         // A fragment that waits for the upload limit; requests and cancels overtake it.
         let mut fragment: Option<Data> = None;
+        // Whether the resource's own limit has let it through.
+        let mut through = false;
         loop {
             let payload = fragment.as_ref().map_or(0, |data| data.payload.len());
             let frame = tokio::select! {
@@ -264,20 +274,32 @@ impl Sending {
                     None => return Ending::Closed,
                 },
                 frame = self.from_peer.recv() => match frame {
-                    Some(Frame::Request(request)) if !self.sharing.load(Ordering::Relaxed) => {
+                    Some(Frame::Request(request)) if self.leave.denied.is_some() => {
+                        self.leave.denied.map(|reason| upload::refusal(request.id, reason))
+                    }
+                    Some(Frame::Request(request)) if !self.leave.sharing.load(Ordering::Relaxed) => {
                         Some(upload::paused(request.id))
                     }
                     Some(Frame::Request(request)) => uploads.push(Instant::now(), request).err(),
                     Some(Frame::Cancel(id)) => {
                         uploads.cancel(id);
-                        fragment.take_if(|data| data.id == id);
+                        if fragment.take_if(|data| data.id == id).is_some() {
+                            through = false;
+                        }
                         None
                     }
                     Some(_) => None,
                     None => return Ending::Closed,
                 },
-                allowed = self.send.allow(payload), if fragment.is_some() => match allowed {
-                    Ok(()) => fragment.take().map(Frame::Data),
+                () = self.leave.limit.take(payload), if fragment.is_some() && !through => {
+                    through = true;
+                    continue;
+                }
+                allowed = self.send.allow(payload), if fragment.is_some() && through => match allowed {
+                    Ok(()) => {
+                        through = false;
+                        fragment.take().map(Frame::Data)
+                    }
                     Err(_) => return Ending::Closed,
                 },
                 () = std::future::ready(()), if fragment.is_none() && !uploads.is_empty() => {
@@ -325,5 +347,5 @@ fn obey(order: Order, pending: &Pending) -> Option<Frame> {
 
 /// Whether a refusal of a stream may pass.
 pub(crate) fn may_pass(reason: Reason) -> bool {
-    !matches!(reason, Reason::NotAllowed | Reason::Invalid)
+    !reason.denies() && reason != Reason::Invalid
 }

@@ -1,8 +1,7 @@
-//! Being known to the trackers (R1): one task per tracker registers what this node holds, renews the lease
-//! at half of it, and reports what was received (DESIGN §5.4).
+//! Being known to the trackers (R1, R8): what this node offers, and a task per tracker that tells it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -10,42 +9,39 @@ use std::{
     time::Duration,
 };
 
-use nearcast_network::{AskError, Network};
+use nearcast_network::Network;
 use nearcast_protocol::{
-    Multiaddr, ResourceId, Role,
-    tracker::{
-        Answer, Claim, Holding, Lease, MAX_CLAIMS, MAX_HOLDINGS, Medium, Reach, Received, Registration,
-        Renewal, Request,
-    },
+    Group, Guard, Multiaddr, ResourceId, Role,
+    tracker::{Claim, Lease, MAX_ROUND_TRIPS, Received},
 };
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{Instant, sleep_until},
-};
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+
+use crate::{follow::Follow, trackers::Trackers};
 
 /// How long a tracker may take to answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
-/// Changes are gathered this long, so that a fast download isn't a message a block.
-const GATHER: Duration = Duration::from_millis(500);
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 /// What this node offers, for all trackers.
 #[derive(Default)]
-struct Offers {
+pub(crate) struct Offers {
     held: BTreeMap<ResourceId, Offer>,
-    claims: BTreeMap<Multiaddr, Vec<Claim>>,
+    /// Whose token finders of a resource must show, for those that are protected.
+    guards: BTreeMap<ResourceId, Guard>,
+    pub claims: BTreeMap<Multiaddr, Vec<Claim>>,
     /// What was received in all of the resources that a tracker knows.
-    received: BTreeMap<Multiaddr, Received>,
+    pub received: BTreeMap<Multiaddr, Received>,
+    /// The shortest round trips to other groups, in ms, that a tracker hasn't been told.
+    pub round_trips: BTreeMap<Multiaddr, BTreeMap<Group, u16>>,
 }
+
+/// A resource and whose token a finder must show.
+pub(crate) type Offered = (ResourceId, Option<Guard>);
 
 #[derive(Clone, Default)]
 struct Offer {
     permille: u16,
-    protected: bool,
-    trackers: Vec<Multiaddr>,
+    trackers: Trackers,
 }
 
 /// The state of one tracker.
@@ -55,6 +51,8 @@ pub struct TrackerState {
     pub lease: Option<Lease>,
     /// What went wrong the last time.
     pub trouble: Option<String>,
+    /// Whether it went wrong several times in a row: the next tracker of its list stands in.
+    pub failing: bool,
 }
 
 /// Keeps this node registered; dropping it ends its tasks.
@@ -64,16 +62,16 @@ pub(crate) struct Tracking {
     stop: CancellationToken,
 }
 
-struct Inner {
-    network: Arc<Network>,
-    version: String,
-    role: Role,
+pub(crate) struct Inner {
+    pub network: Arc<Network>,
+    pub version: String,
+    pub role: Role,
     offers: Mutex<Offers>,
     /// Off while the user wants nothing uploaded: then nothing is offered either.
     sharing: Arc<AtomicBool>,
     /// Counts changes; each tracker's task watches it.
-    generation: watch::Sender<u64>,
-    states: watch::Sender<BTreeMap<Multiaddr, TrackerState>>,
+    pub generation: watch::Sender<u64>,
+    pub states: watch::Sender<BTreeMap<Multiaddr, TrackerState>>,
 }
 
 impl Tracking {
@@ -91,28 +89,42 @@ impl Tracking {
     }
 
     /// This much of the resource can be had from here now. Nothing is offered at 0.
-    pub fn hold(&self, resource: ResourceId, permille: u16, trackers: &[Multiaddr]) {
+    pub fn hold(&self, resource: ResourceId, permille: u16, trackers: &Trackers) {
         let fresh = self.inner.with(|offers| {
             let offer = offers.held.entry(resource).or_default();
-            let mut news = offer.permille != permille;
+            let news = offer.permille != permille;
             offer.permille = permille;
-            for tracker in trackers {
-                if !offer.trackers.contains(tracker) {
-                    offer.trackers.push(tracker.clone());
-                    news = true;
-                }
-            }
-            news
+            offer.trackers.add(trackers) || news
         });
         if fresh {
-            trackers.iter().for_each(|tracker| self.follow(tracker));
+            // Which of them it is registered at, each one's task finds out: that changes while one fails.
+            trackers.all().for_each(|tracker| self.follow(tracker));
+            self.inner.touch();
+        }
+    }
+
+    /// From now on the resource is offered to bearers of this guard's tokens only, or to all. To be said before
+    /// [`Tracking::hold`], so that nothing protected is ever offered to all.
+    pub fn guard(&self, resource: ResourceId, guard: Option<Guard>) {
+        let fresh = self.inner.with(|offers| {
+            let known = match guard {
+                Some(guard) => offers.guards.insert(resource, guard),
+                None => offers.guards.remove(&resource),
+            };
+            known != guard && offers.held.contains_key(&resource)
+        });
+        if fresh {
             self.inner.touch();
         }
     }
 
     /// The resource can't be had from here any more.
     pub fn drop_holding(&self, resource: &ResourceId) {
-        if self.inner.with(|offers| offers.held.remove(resource)).is_some() {
+        let held = self.inner.with(|offers| {
+            offers.guards.remove(resource);
+            offers.held.remove(resource)
+        });
+        if held.is_some() {
             self.inner.touch();
         }
     }
@@ -129,15 +141,30 @@ impl Tracking {
         }
     }
 
-    /// More was received of a resource that these trackers know.
-    pub fn received(&self, trackers: &[Multiaddr], more: Received) {
+    /// More was received of a resource. One tracker of each list is told: together they count it once.
+    pub fn received(&self, resource: &ResourceId, trackers: &Trackers, more: Received) {
         if more == Received::default() {
             return;
         }
+        let told = trackers.first(resource, |tracker| self.inner.fails(tracker));
         self.inner.with(|offers| {
-            for tracker in trackers {
-                let total = offers.received.entry(tracker.clone()).or_default();
+            for tracker in told {
+                let total = offers.received.entry(tracker).or_default();
                 *total = total.plus(more);
+            }
+        });
+    }
+
+    /// A node of another group has answered within this time; these trackers say which group it is.
+    pub fn answered(&self, trackers: &Trackers, group: Group, within: Duration) {
+        let ms = u16::try_from(within.as_millis()).unwrap_or(u16::MAX);
+        self.inner.with(|offers| {
+            for tracker in trackers.all() {
+                let trips = offers.round_trips.entry(tracker.clone()).or_default();
+                if trips.contains_key(&group) || trips.len() < MAX_ROUND_TRIPS {
+                    let least = trips.entry(group).or_insert(ms);
+                    *least = ms.min(*least);
+                }
             }
         });
     }
@@ -162,14 +189,7 @@ impl Tracking {
         self.inner.states.send_modify(|states| {
             states.insert(tracker.clone(), TrackerState::default());
         });
-        let task = Follow {
-            inner: Arc::clone(&self.inner),
-            tracker: tracker.clone(),
-            registered: HashMap::new(),
-            reported: Received::default(),
-            claimed: Vec::new(),
-            leased: false,
-        };
+        let task = Follow::new(Arc::clone(&self.inner), tracker.clone());
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.spawn(task.run(self.stop.clone()));
     }
@@ -191,216 +211,30 @@ impl Drop for Tracking {
 }
 
 impl Inner {
-    fn with<T>(&self, act: impl FnOnce(&mut Offers) -> T) -> T {
+    pub fn with<T>(&self, act: impl FnOnce(&mut Offers) -> T) -> T {
         act(&mut self.offers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn touch(&self) {
+    pub fn touch(&self) {
         self.generation.send_modify(|generation| *generation += 1);
     }
 
-    fn offered_to(&self, tracker: &Multiaddr) -> BTreeMap<ResourceId, Offer> {
+    /// Whether others stand in for a tracker.
+    pub fn fails(&self, tracker: &Multiaddr) -> bool {
+        self.states.borrow().get(tracker).is_some_and(|state| state.failing)
+    }
+
+    /// What is registered at a tracker now.
+    pub fn offered_to(&self, tracker: &Multiaddr) -> BTreeMap<Offered, u16> {
         if !self.sharing.load(Ordering::Relaxed) {
             return BTreeMap::new();
         }
+        let states = self.states.borrow().clone();
+        let fails = |tracker: &Multiaddr| states.get(tracker).is_some_and(|state| state.failing);
         self.with(|offers| {
-            let to_it = offers.held.iter().filter(|(_, offer)| offer.trackers.contains(tracker));
-            to_it.filter(|(_, offer)| offer.permille > 0).map(|(id, offer)| (*id, offer.clone())).collect()
+            let held = offers.held.iter().filter(|(_, offer)| offer.permille > 0);
+            let to_it = held.filter(|(id, offer)| offer.trackers.registers_at(id, tracker, fails));
+            to_it.map(|(id, offer)| ((*id, offers.guards.get(id).copied()), offer.permille)).collect()
         })
-    }
-}
-
-/// The task that keeps one tracker told.
-struct Follow {
-    inner: Arc<Inner>,
-    tracker: Multiaddr,
-    registered: HashMap<ResourceId, u16>,
-    reported: Received,
-    claimed: Vec<Claim>,
-    leased: bool,
-}
-
-impl Follow {
-    async fn run(mut self, stop: CancellationToken) {
-        let mut generation = self.inner.generation.subscribe();
-        let mut failures = 0;
-        let mut due = Instant::now();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = sleep_until(due) => {}
-                changed = generation.changed(), if failures == 0 => {
-                    if changed.is_err() {
-                        break;
-                    }
-                    // What comes within a moment goes in one message.
-                    let soon = Instant::now() + GATHER;
-                    tokio::select! {
-                        () = stop.cancelled() => break,
-                        () = sleep_until(soon.min(due)) => {}
-                    }
-                }
-            }
-            generation.borrow_and_update();
-            let told = tokio::select! {
-                () = stop.cancelled() => break,
-                told = self.tell() => told,
-            };
-            match told {
-                Ok(renew_in) => {
-                    failures = 0;
-                    due = Instant::now() + renew_in;
-                    self.note(|state| state.trouble = None);
-                }
-                Err(trouble) => {
-                    let wait = (FIRST_RETRY * 2_u32.saturating_pow(failures)).min(LONGEST_RETRY);
-                    failures = (failures + 1).min(8);
-                    tracing::debug!(tracker = %self.tracker, %trouble, "a tracker can't be told");
-                    self.note(|state| state.trouble = Some(trouble.to_string()));
-                    due = Instant::now() + wait;
-                }
-            }
-        }
-        if self.leased {
-            let goodbye = self.inner.network.ask(&self.tracker, &Request::Withdraw, Duration::from_secs(1));
-            goodbye.await.ok();
-        }
-    }
-
-    /// Says what is new, and returns when to speak next.
-    async fn tell(&mut self) -> Result<Duration, TellError> {
-        let offered = self.inner.offered_to(&self.tracker);
-        if offered.is_empty() && !self.leased {
-            return Ok(Duration::from_secs(24 * 3600));
-        }
-        let mut lease = None;
-        if !self.leased {
-            lease = Some(self.register(&offered).await?);
-        }
-        loop {
-            let (renewal, more) = self.renewal(&offered);
-            let nothing_new = renewal.held.is_empty() && renewal.dropped.is_empty();
-            if lease.is_some() && nothing_new {
-                break;
-            }
-            match self.ask(&Request::Renew(renewal.clone())).await? {
-                Answer::Leased(renewed) => {
-                    self.apply(&renewal);
-                    lease = Some(renewed);
-                }
-                Answer::Unknown => {
-                    self.leased = false;
-                    self.claimed.clear();
-                    lease = Some(self.register(&offered).await?);
-                    continue;
-                }
-                other => return Err(TellError::unexpected(&other)),
-            }
-            if !more {
-                break;
-            }
-        }
-        self.tell_claims().await?;
-        let half = lease.as_ref().map_or(FIRST_RETRY, |lease| {
-            Duration::from_millis(u64::from(lease.lease_ms) / 2).max(FIRST_RETRY)
-        });
-        self.note(|state| state.lease = lease);
-        Ok(half)
-    }
-
-    async fn register(&mut self, offered: &BTreeMap<ResourceId, Offer>) -> Result<Lease, TellError> {
-        let network = &self.inner.network;
-        let first = offered.iter().take(MAX_HOLDINGS);
-        let holdings: Vec<_> = first.map(|(id, offer)| offer.holding(*id)).collect();
-        let registration = Registration {
-            version: self.inner.version.clone(),
-            role: self.inner.role,
-            tcp_port: network.tcp_port(),
-            quic_port: network.quic_port(),
-            reach: Reach::Unknown,
-            medium: Medium::Unknown,
-            local: network.local_addresses(),
-            holdings: holdings.clone(),
-            spare_upload: 0,
-        };
-        match self.ask(&Request::Register(registration)).await? {
-            Answer::Leased(lease) => {
-                self.leased = true;
-                self.registered = holdings.iter().map(|held| (held.resource, held.permille)).collect();
-                Ok(lease)
-            }
-            other => Err(TellError::unexpected(&other)),
-        }
-    }
-
-    /// What has changed since the tracker was last told, and whether more has than fits one message.
-    fn renewal(&self, offered: &BTreeMap<ResourceId, Offer>) -> (Renewal, bool) {
-        let news = offered.iter().filter(|(id, offer)| self.registered.get(id) != Some(&offer.permille));
-        let mut held: Vec<_> = news.map(|(id, offer)| offer.holding(*id)).collect();
-        let gone = self.registered.keys().filter(|id| !offered.contains_key(id));
-        let mut dropped: Vec<_> = gone.copied().collect();
-        let more = held.len() > MAX_HOLDINGS || dropped.len() > MAX_HOLDINGS;
-        held.truncate(MAX_HOLDINGS);
-        dropped.truncate(MAX_HOLDINGS);
-        let total = self.inner.with(|offers| offers.received.get(&self.tracker).copied()).unwrap_or_default();
-        let received = total.since(self.reported);
-        (Renewal { held, dropped, spare_upload: 0, received }, more)
-    }
-
-    fn apply(&mut self, told: &Renewal) {
-        self.registered.extend(told.held.iter().map(|held| (held.resource, held.permille)));
-        told.dropped.iter().for_each(|id| {
-            self.registered.remove(id);
-        });
-        self.reported = self.reported.plus(told.received);
-    }
-
-    async fn tell_claims(&mut self) -> Result<(), TellError> {
-        let claims = self.inner.with(|offers| offers.claims.get(&self.tracker).cloned()).unwrap_or_default();
-        if claims == self.claimed {
-            return Ok(());
-        }
-        for part in claims.chunks(MAX_CLAIMS) {
-            match self.ask(&Request::Claim(part.to_vec())).await? {
-                Answer::Claimed => {}
-                other => return Err(TellError::unexpected(&other)),
-            }
-        }
-        self.claimed = claims;
-        Ok(())
-    }
-
-    async fn ask(&self, request: &Request) -> Result<Answer, TellError> {
-        match self.inner.network.ask(&self.tracker, request, PATIENCE).await? {
-            Answer::Refused { reason, .. } => Err(TellError::Refused(reason)),
-            answer => Ok(answer),
-        }
-    }
-
-    fn note(&self, act: impl FnOnce(&mut TrackerState)) {
-        self.inner.states.send_modify(|states| act(states.entry(self.tracker.clone()).or_default()));
-    }
-}
-
-impl Offer {
-    fn holding(&self, resource: ResourceId) -> Holding {
-        Holding { resource, permille: self.permille, protected: self.protected }
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum TellError {
-    #[error(transparent)]
-    Ask(#[from] AskError),
-    #[error("it refuses: {0}")]
-    Refused(String),
-    #[error("it answered {0}, which makes no sense here")]
-    Unexpected(String),
-}
-
-impl TellError {
-    fn unexpected(answer: &Answer) -> Self {
-        let text = format!("{answer:?}");
-        Self::Unexpected(text.chars().take(60).collect())
     }
 }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use nearcast_content::Store;
-use nearcast_network::PieceStream;
+use nearcast_network::{Limit, PieceStream};
 use nearcast_protocol::{Link, ResourceId, pieces::Hello};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
+    access::Access,
     progress::{Progress, Stopped},
     reader::{Reader, Readers},
+    trackers::Trackers,
 };
 
 /// What the task of a transfer is told from outside.
@@ -17,7 +19,9 @@ pub(crate) enum Command {
     /// A peer has opened a stream about this resource.
     Incoming(Box<PieceStream>, Hello),
     /// Fetch it, if it was only served so far, and ask these trackers too.
-    Fetch(nearcast_schedule::Fetch, Vec<nearcast_protocol::Multiaddr>),
+    Fetch(nearcast_schedule::Fetch, Trackers),
+    /// Its token is another than before, and so is its guard if this is so.
+    FreshToken(bool),
     /// Hold fetching, or go on.
     Pause(bool),
 }
@@ -30,17 +34,24 @@ pub struct Transfer {
 
 pub(crate) struct Shared {
     pub link: Link,
+    pub access: Access,
     pub store: Arc<dyn Store>,
     pub readers: Readers,
     /// Counts what was verified: readers wait on it.
     pub arrivals: watch::Sender<u64>,
     pub progress: watch::Sender<Progress>,
     pub commands: mpsc::Sender<Command>,
+    /// How fast this resource may be uploaded, beside the limit of all.
+    pub limit: Arc<Limit>,
 }
 
 impl Transfer {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    pub(crate) fn limit(&self) -> &Limit {
+        &self.shared.limit
     }
 
     pub(crate) fn readers(&self) -> &Readers {
@@ -49,6 +60,10 @@ impl Transfer {
 
     pub(crate) fn arrivals(&self) -> watch::Receiver<u64> {
         self.shared.arrivals.subscribe()
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        &self.shared.access
     }
 
     pub(crate) fn stopped(&self) -> Option<Stopped> {

@@ -94,7 +94,8 @@ pub(crate) fn paused(id: u32) -> Frame {
     Frame::Refuse(Refuse { id: Some(id), reason, retry_after_ms, peers: Vec::new() })
 }
 
-fn refusal(id: u32, reason: Reason) -> Frame {
+/// What answers a request that isn't served.
+pub(crate) fn refusal(id: u32, reason: Reason) -> Frame {
     let retry_after_ms = if reason == Reason::Busy { 1000 } else { 0 };
     Frame::Refuse(Refuse { id: Some(id), reason, retry_after_ms, peers: Vec::new() })
 }

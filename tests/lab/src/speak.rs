@@ -87,7 +87,7 @@ pub async fn lie(lie: &Lie) -> Result<()> {
         reach: Reach::Unknown,
         medium: Medium::Unknown,
         local: Vec::new(),
-        holdings: vec![Holding { resource: lie.link.id, permille: 1000, protected: false }],
+        holdings: vec![Holding { resource: lie.link.id, permille: 1000, guard: None }],
         spare_upload: 0,
     };
     match network.ask(&lie.tracker, &Request::Register(registration), PATIENCE).await? {

@@ -85,7 +85,7 @@ impl Tracker {
     /// Who holds the film.
     pub fn find(&mut self, now: Duration, node: u32) -> Option<List> {
         let caller = self.callers.get(node as usize)?;
-        let list = self.swarm.find(now, caller, &FILM, &mut self.dice);
+        let list = self.swarm.find(now, caller, &FILM, false, &mut self.dice);
         let listed = list.peers.iter().filter_map(|listed| {
             let node = *self.numbers.get(&listed.peer())?;
             Some(Listed { node, group: listed.group, role: listed.role })
@@ -96,7 +96,7 @@ impl Tracker {
 }
 
 fn holding(permille: u16) -> Holding {
-    Holding { resource: FILM, permille, protected: false }
+    Holding { resource: FILM, permille, guard: None }
 }
 
 /// An identity for a number: the multihash of an imagined SHA-256.

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use nearcast_protocol::{Link, ResourceId};
+use nearcast_protocol::{Guard, Link, LinkToken, ResourceId};
 use serde::{Deserialize, Serialize};
 
 use super::names;
@@ -27,6 +27,8 @@ pub(super) struct Meta {
     pub link: Link,
     pub added: SystemTime,
     pub data: Data,
+    /// Whose token others must show for it.
+    pub guard: Option<Guard>,
 }
 
 /// Where the bytes are.
@@ -45,6 +47,9 @@ struct Stored {
     /// Seconds since 1970.
     added: u64,
     data: StoredData,
+    /// The guard's peer id, if the resource is protected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    guard: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -66,12 +71,13 @@ impl Meta {
     /// What is to be known of a resource that will be fetched.
     pub(super) fn fetched(link: Link) -> Self {
         let data = Data::Fetched { file: names::safe(&link.name) };
-        Self { link, added: SystemTime::now(), data }
+        let guard = guard_of(&link);
+        Self { link, added: SystemTime::now(), data, guard }
     }
 
     /// What is to be known of a file of the user's.
     pub(super) fn imported(link: Link, path: PathBuf, stamp: Stamp) -> Self {
-        Self { link, added: SystemTime::now(), data: Data::Imported { path, stamp } }
+        Self { link, added: SystemTime::now(), data: Data::Imported { path, stamp }, guard: None }
     }
 
     /// The files of the resource, whose folder in the library is `folder`.
@@ -109,7 +115,10 @@ impl Meta {
             }
         };
         let added = UNIX_EPOCH.checked_add(Duration::from_secs(stored.added)).unwrap_or(UNIX_EPOCH);
-        Ok(Self { link, added, data })
+        let guard = stored.guard.map(|guard| guard.parse()).transpose();
+        // Taken for unprotected, it would be given to everybody.
+        let guard = guard.map_err(|_| wrong("its guard can't be read".to_owned()))?;
+        Ok(Self { link, added, data, guard })
     }
 
     /// Writes it into the folder, all or nothing.
@@ -125,9 +134,15 @@ impl Meta {
             }
         };
         let added = self.added.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let stored = Stored { version: VERSION, link: self.link.to_string(), added, data };
+        let guard = self.guard.map(|guard| guard.to_string());
+        let stored = Stored { version: VERSION, link: self.link.to_string(), added, data, guard };
         replace(&folder.join(FILE), &serde_json::to_vec_pretty(&stored)?)
     }
+}
+
+/// Who guards what this link leads to.
+pub(super) fn guard_of(link: &Link) -> Option<Guard> {
+    link.token.as_ref().and_then(|token| LinkToken::read(token).ok()).map(|token| token.guard())
 }
 
 /// Whether a link would be read back as it is: its fields are public, and need not have been parsed.

@@ -93,6 +93,7 @@ impl OpenSlot {
             path: place.data,
             origin,
             added: meta.added,
+            guard: meta.guard,
             link: meta.link,
         })
     }
@@ -133,6 +134,15 @@ impl OpenSlot {
         std::fs::rename(folder, &self.folder).map_err(|error| self.error(error))?;
         self.meta = Some(meta);
         self.keep_name()
+    }
+
+    /// The data lies elsewhere now: whoever uses the store has to open it anew.
+    pub(super) fn move_to(&mut self, meta: Meta) -> Result<(), StoreError> {
+        if let Some(store) = self.store.upgrade() {
+            store.retire();
+        }
+        self.store = Weak::new();
+        self.set_meta(meta)
     }
 
     /// Makes the name of the slot's own folder outlast a power cut.

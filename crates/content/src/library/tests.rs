@@ -1,6 +1,10 @@
 use std::{fs, sync::atomic::AtomicBool};
 
-use nearcast_protocol::{BLOCK_BYTES, Blocks};
+use libp2p_identity::Keypair;
+use nearcast_protocol::{
+    BLOCK_BYTES, Blocks,
+    token::{SigningKey, Term},
+};
 use tempfile::TempDir;
 
 use super::*;
@@ -386,4 +390,115 @@ fn many_at_once() {
     });
     assert!(library.entries().iter().all(|entry| entry.complete));
     assert_eq!(library.entries().len(), films.len());
+}
+
+/// A link that this identity protects.
+fn protected(film: &Film, seed: u8) -> (Link, Guard) {
+    let term = Term { from: 0, until: u64::MAX };
+    let identity = Keypair::ed25519_from_bytes([seed; 32]).unwrap();
+    let key = SigningKey::certify(&identity, [2; 32], term, 0).unwrap();
+    let token = key.token(film.id, term, rand::random()).unwrap();
+    (Link { token: token.to_token(), ..film.link("film.mkv") }, token.guard())
+}
+
+#[test]
+fn what_came_under_a_guard_stays_under_it() {
+    let (folder, library) = home();
+    let film = film(7 * BLOCK_BYTES + 3);
+    let ((link, guard), (others, _)) = (protected(&film, 1), protected(&film, 5));
+    let bare = film.link("film.mkv");
+    let store = library.task(&link).unwrap();
+    let guarded = |library: &Library| library.entry(film.id).unwrap().guard;
+    assert_eq!(guarded(&library), Some(guard));
+    // A stranger's link neither opens it to all nor to bearers of a stranger's token.
+    library.task(&bare).unwrap();
+    assert_eq!((guarded(&library), &library.entry(film.id).unwrap().link), (Some(guard), &link));
+    assert!(matches!(library.task(&others), Err(LibraryError::OtherGuard)));
+    // A fresh one of the same guard is kept for the next start.
+    let (fresh, _) = protected(&film, 1);
+    library.task(&fresh).unwrap();
+    drop((store, library));
+    let library = Library::open(folder.path()).unwrap();
+    assert_eq!((guarded(&library), &library.entry(film.id).unwrap().link), (Some(guard), &fresh));
+    let store = library.task(&fresh).unwrap();
+    fill(&*store, &film);
+    // What is complete needs nobody's leave, and is still that guard's.
+    library.task(&others).unwrap();
+    library.task(&bare).unwrap();
+    assert_eq!((guarded(&library), &library.entry(film.id).unwrap().link), (Some(guard), &fresh));
+}
+
+#[test]
+fn a_public_part_is_protected_with_the_first_protected_link_and_a_whole_film_is_not() {
+    let (_folder, library) = home();
+    let (part, whole) = (film(7 * BLOCK_BYTES + 3), film(3 * BLOCK_BYTES));
+    let ((link, guard), (needless, _)) = (protected(&part, 1), protected(&whole, 1));
+    let _part = library.task(&part.link("film.mkv")).unwrap();
+    library.task(&link).unwrap();
+    assert_eq!(library.entry(part.id).unwrap().guard, Some(guard));
+    let store = library.task(&whole.link("film.mkv")).unwrap();
+    fill(&*store, &whole);
+    library.task(&needless).unwrap();
+    let entry = library.entry(whole.id).unwrap();
+    assert_eq!((entry.guard, entry.link.token), (None, None));
+}
+
+#[test]
+fn an_import_is_guarded_as_its_publisher_says() {
+    let (folder, library) = home();
+    let path = folder.path().join("film.mkv");
+    fs::write(&path, &*film(3 * BLOCK_BYTES).bytes).unwrap();
+    let id = import(&library, &path).unwrap().id();
+    assert_eq!(library.entry(id).unwrap().guard, None);
+    let guard = Some(Guard::from_bytes(*protected(&film(1), 1).1.as_bytes()));
+    library.set_guard(id, guard).unwrap();
+    drop(library);
+    let library = Library::open(folder.path()).unwrap();
+    assert_eq!(library.entry(id).unwrap().guard, guard);
+    let seen = Library::look(folder.path()).unwrap();
+    assert_eq!((seen.len(), seen[0].0.id, &seen[0].1, seen[0].2), (1, id, &path, guard));
+    // One that can't be read isn't taken for public.
+    let meta = folder.path().join(id.to_string()).join("meta.json");
+    let broken = fs::read_to_string(&meta).unwrap().replace("12D3Koo", "12D3Kxx");
+    drop(library);
+    fs::write(&meta, broken).unwrap();
+    assert!(Library::open(folder.path()).unwrap().entries().is_empty());
+}
+
+#[test]
+fn no_error_shows_a_token() {
+    let (_folder, library) = home();
+    let film = film(1);
+    let link = Link { name: "a/b".into(), ..protected(&film, 1).0 };
+    let error = library.task(&link).err().unwrap().to_string();
+    assert!(error.contains("nearcast://") && !error.contains("token="), "{error}");
+}
+
+#[test]
+fn a_file_that_is_vouched_for_is_followed_and_not_read() {
+    let (folder, library) = home();
+    let film = film(5 * BLOCK_BYTES + 9);
+    let (first, second) = (folder.path().join("a.mkv"), folder.path().join("第二.mkv"));
+    fs::write(&first, &film.bytes).unwrap();
+    assert_eq!(library.vouch(film.id, &first).unwrap(), None, "it was never hashed");
+    let store = import(&library, &first).unwrap();
+    assert_eq!(library.vouch(film.id, &first).unwrap().unwrap().name, "a.mkv");
+
+    fs::rename(&first, &second).unwrap();
+    let link = library.vouch(film.id, &second).unwrap().unwrap();
+    assert_eq!((link.id, link.name.as_str()), (film.id, "第二.mkv"));
+    let entry = library.entry(film.id).unwrap();
+    assert!(entry.complete && !entry.broken && entry.path.ends_with("第二.mkv"), "{entry:?}");
+    assert!(store.encode(0..1).is_err(), "who had it open opens it anew");
+    assert_eq!(library.store(film.id).unwrap().unwrap().encode(0..6).unwrap(), film.encoding(0..6));
+
+    // Nothing false comes out, whatever is vouched for.
+    drop(store);
+    let wrong = folder.path().join("wrong.mkv");
+    fs::write(&wrong, vec![7; film.bytes.len()]).unwrap();
+    fs::remove_file(&second).unwrap();
+    library.vouch(film.id, &wrong).unwrap();
+    assert!(library.store(film.id).unwrap().unwrap().encode(0..1).is_err());
+    fs::write(&wrong, b"shorter").unwrap();
+    assert_eq!(library.vouch(film.id, &wrong).unwrap(), None);
 }

@@ -31,7 +31,7 @@ fn registration() -> Registration {
         reach: Reach::Nat,
         medium: Medium::Wired,
         local: vec!["/ip4/192.168.1.2/tcp/4400".parse().unwrap()],
-        holdings: vec![Holding { resource: id(), permille: 1000, protected: false }],
+        holdings: vec![Holding { resource: id(), permille: 1000, guard: None }],
         spare_upload: 2_000_000,
     }
 }
@@ -47,7 +47,8 @@ fn longest_address() -> Multiaddr {
 fn the_largest_messages_fit() {
     let address = longest_address();
     assert_eq!(address.len(), MAX_ADDRESS);
-    let holding = Holding { resource: id(), permille: u16::MAX, protected: true };
+    let guard = Some(Guard::from_bytes([0xff; 32]));
+    let holding = Holding { resource: id(), permille: u16::MAX, guard };
     let text = "x".repeat(MAX_TEXT);
     let claim = Claim { url: text.clone(), link: text.clone() };
     let registration = Registration {
@@ -81,13 +82,30 @@ fn the_largest_messages_fit() {
         rule: Rule::ToppedUp,
         group: Group(u32::MAX),
         counts: Counts::default(),
-        peers: vec![peer; MAX_PEERS],
+        peers: vec![peer.clone(); MAX_PEERS],
         ask_again_ms: u32::MAX,
+        bridges: vec![peer; MAX_BRIDGES],
     };
     for largest in [Answer::Found(list), Answer::Resolved(vec![Text(text); MAX_CLAIMS])] {
         let bytes = encode(&largest);
         assert_eq!(answer(&bytes).unwrap(), largest, "{} bytes", bytes.len());
     }
+}
+
+#[test]
+fn a_holding_names_its_guard_and_an_old_one_has_none() {
+    let holding = Holding { resource: id(), permille: 7, guard: Some(Guard::from_bytes([9; 32])) };
+    let bytes = encode(&holding);
+    assert_eq!(decode::<Holding>(&bytes, MAX_MESSAGE).unwrap(), holding);
+    // Before guards had names there was a flag in this place.
+    let public = Holding { guard: None, ..holding };
+    assert_eq!(decode::<Holding>(&encode(&public), MAX_MESSAGE).unwrap(), public);
+    for flag in [0xf4, 0xf5, 0xf6] {
+        let old = [&[0x83][..], &encode(&id()), &[7, flag]].concat();
+        assert_eq!(decode::<Holding>(&old, MAX_MESSAGE).unwrap(), public);
+    }
+    let short = [&[0x83][..], &encode(&id()), &[7, 0x41, 0]].concat();
+    assert!(decode::<Holding>(&short, MAX_MESSAGE).is_err());
 }
 
 #[test]
@@ -141,7 +159,7 @@ fn lists_over_their_limits_are_refused() {
 
 #[test]
 fn what_is_sent_is_cut_to_what_is_taken() {
-    let holding = Holding { resource: id(), permille: 1, protected: false };
+    let holding = Holding { resource: id(), permille: 1, guard: None };
     let many =
         Request::Register(Registration { holdings: vec![holding; MAX_HOLDINGS + 9], ..registration() });
     let Ok(Request::Register(read)) = request(&encode(&many)) else { panic!("it doesn't arrive") };
@@ -184,7 +202,7 @@ fn figures_add_up_and_never_wrap() {
 
 #[test]
 fn complete_means_all_of_it() {
-    let holding = |permille| Holding { resource: id(), permille, protected: false };
+    let holding = |permille| Holding { resource: id(), permille, guard: None };
     assert!(!holding(999).complete());
     assert!(holding(1000).complete());
 }

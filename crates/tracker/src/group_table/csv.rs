@@ -1,4 +1,4 @@
-//! An operator's own table: `prefix,group[,name[,region]]`.
+//! An operator's own table: `prefix,group[,name[,region[,distance]]]`.
 //!
 //! A first line that names the fields is passed over, and `#` begins a comment. What contradicts an earlier
 //! line is an error: somebody wrote it by hand.
@@ -8,9 +8,9 @@ use std::{collections::HashMap, net::IpAddr};
 use ipnet::IpNet;
 use nearcast_protocol::Group;
 
-use super::{GroupTable, Place, canonical};
+use super::{GroupTable, Place, canonical, distances};
 
-pub(super) const EXPECTED: &str = "prefix,group[,name[,region]], such as 203.0.113.0/24,7,Campus";
+pub(super) const EXPECTED: &str = "prefix,group[,name[,region[,distance]]], such as 203.0.113.0/24,7,Campus";
 
 /// A table and what one file has said so far.
 pub(super) struct Reading<'a> {
@@ -37,9 +37,9 @@ impl<'a> Reading<'a> {
         }
         let mut fields = line.split(',').map(unquoted);
         let mut next = || fields.next().unwrap_or_default();
-        let (prefix, group, name, region) = (next(), next(), next(), next());
+        let (prefix, group, name, region, distance) = (next(), next(), next(), next(), next());
         if fields.next().is_some() {
-            return Err("there are more than four fields".into());
+            return Err("there are more than five fields".into());
         }
         let parsed = prefix.parse().ok().or_else(|| prefix.parse::<IpAddr>().ok().map(IpNet::from));
         let prefix = canonical(parsed.ok_or_else(|| format!("{prefix:?} is no address prefix"))?);
@@ -48,6 +48,7 @@ impl<'a> Reading<'a> {
             Ok(number) => Group(number),
             Err(_) => return Err(format!("{group:?} is no group number (1 to {})", u32::MAX)),
         };
+        let distance = if distance.is_empty() { None } else { Some(distances::parse(distance)?) };
         let place = Place { group, region: self.region(region)? };
         if let Some(before) = self.said.insert(prefix, place).filter(|before| *before != place) {
             return Err(match before.group == group {
@@ -57,6 +58,9 @@ impl<'a> Reading<'a> {
         }
         self.table.insert(prefix, place);
         self.table.name(group, name);
+        if let Some(distance) = distance {
+            self.table.said.set_border(group, distance);
+        }
         Ok(())
     }
 
@@ -71,6 +75,6 @@ impl<'a> Reading<'a> {
 }
 
 /// A field without the space and the quotes that spreadsheets put around it.
-fn unquoted(field: &str) -> &str {
+pub(super) fn unquoted(field: &str) -> &str {
     field.trim().trim_matches('"').trim()
 }

@@ -32,7 +32,11 @@ impl Server {
     pub fn set_table(&self, table: GroupTable) {
         let table = Arc::new(table);
         // The old table is taken apart after the others may go on.
-        let old = std::mem::replace(&mut self.state().table, table.clone());
+        let said = table.said().clone();
+        let mut state = self.state();
+        state.swarm.set_distances(said);
+        let old = std::mem::replace(&mut state.table, table.clone());
+        drop(state);
         drop(old);
         let mut regrouping = Regrouping::default();
         while !self.state().swarm.regroup_some(&table, &mut regrouping, AT_ONCE) {

@@ -315,7 +315,7 @@ fn kept(node: Node, films: &[ResourceId]) -> Result<Kept, SnapshotError> {
     }
     let holding = |(number, permille): (u32, u16)| {
         let resource = *films.get(number as usize)?;
-        Some(Holding { resource, permille, protected: false })
+        Some(Holding { resource, permille, guard: None })
     };
     let holdings: Option<_> = held.into_iter().map(holding).collect();
     registration.holdings = holdings.ok_or(SnapshotError::Senseless("a node holds what has no name"))?;

@@ -30,7 +30,7 @@ fn holdings() -> impl Strategy<Value = Vec<Holding>> {
     let holding = (0u8..20, 1u16..=1000).prop_map(|(film, permille)| Holding {
         resource: ResourceId::from_bytes([film; 32]),
         permille,
-        protected: false,
+        guard: None,
     });
     vec(holding, 0..8)
 }
@@ -139,8 +139,7 @@ proptest! {
 }
 
 fn some_node(films: u8) -> (IpAddr, Registration, u8) {
-    let holding =
-        |film| Holding { resource: ResourceId::from_bytes([film; 32]), permille: 700, protected: false };
+    let holding = |film| Holding { resource: ResourceId::from_bytes([film; 32]), permille: 700, guard: None };
     let registration = Registration {
         version: String::new(),
         role: Role::Publisher,

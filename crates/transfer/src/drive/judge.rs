@@ -34,6 +34,7 @@ impl Drive {
                     Some(Duration::from_secs(300))
                 };
                 self.leave(peer, rest);
+                self.hinted(&refuse.peers, Instant::now());
             }
             Ending::Violation(what) => {
                 tracing::warn!(peer = ?self.peers.get(&peer).map(|c| c.id), what, "a peer broke the protocol");

@@ -29,12 +29,18 @@ pub(super) struct Greeted {
     pub hello: Hello,
     /// What it was told that we have.
     pub told: Blocks,
+    /// How long its hello took to come back.
+    pub round_trip: Duration,
 }
 
 /// Why a peer couldn't be met.
 pub(super) struct DialFailure {
     pub reason: String,
     pub retry_after: Option<Duration>,
+    /// The code, if it wants a better token.
+    pub denied: Option<Reason>,
+    /// Others it was told to ask.
+    pub hints: Vec<PeerAddress>,
 }
 
 impl Drive {
@@ -59,16 +65,24 @@ impl Drive {
             version: pieces::VERSION,
             resource: link.id,
             size: link.size,
-            token: link.token.clone(),
+            token: self.parts.shared.access.shown(),
             role: self.parts.role,
             group: self.group,
         }
     }
 
-    pub(super) fn incoming(&mut self, stream: PieceStream, hello: &Hello) {
+    pub(super) fn incoming(&mut self, stream: PieceStream, hello: Hello) {
         if self.served() >= self.parts.streams {
             self.make_room();
         }
+        if let Some(newcomer) = self.admit(Box::new((stream, hello)), false) {
+            self.welcome(*newcomer);
+        }
+    }
+
+    /// Takes somebody in, unless the two have nothing to say to one another.
+    pub(super) fn welcome(&mut self, (stream, hello): (PieceStream, Hello)) {
+        let hello = &hello;
         let served = self.served();
         let known = self.contacts.handle(stream.peer);
         // Both may have dialled at once: the stream that the smaller id opened stays, on either side.
@@ -96,15 +110,31 @@ impl Drive {
             });
             return;
         }
-        // Whoever comes in has to show a token, not to be given one.
-        let mut first = vec![Frame::Hello(Hello { token: None, ..self.hello() })];
+        let mut first = vec![Frame::Hello(self.hello())];
         first.extend(Frame::have(&self.parts.shared.store.held()));
         let peer = self.join(stream, hello, false, first);
         tracing::debug!(?peer, "a peer came in");
     }
 
+    /// Somebody who refuses says who else may have it. That is only a hint: who isn't on a tracker's list isn't
+    /// dialled, so the trackers are asked again soon.
+    pub(super) fn hinted(&mut self, peers: &[PeerAddress], now: Instant) {
+        let own = self.parts.network.peer_id();
+        let hints = peers.iter().map(|address| address.peer).filter(|peer| *peer != own);
+        if self.contacts.hint(hints) {
+            self.finding.ask_soon(now);
+        }
+    }
+
+    fn count_streams(&self) {
+        if self.gate.is_some() {
+            let streams = self.served();
+            self.note(|served| served.streams = streams);
+        }
+    }
+
     /// Streams that others opened.
-    fn served(&self) -> usize {
+    pub(super) fn served(&self) -> usize {
         self.peers.values().filter(|peer| !peer.outgoing).count()
     }
 
@@ -136,8 +166,13 @@ impl Drive {
         let store = Arc::clone(&self.parts.shared.store);
         let reports = self.reports.0.clone();
         let sharing = self.parts.tracking.sharing();
+        // Whoever was dialled may give without a good token of its own, but isn't given anything.
+        let denied = self.parts.shared.access.check(hello.token.as_ref(), &stream.peer).err();
+        let denied = denied.map(|error| error.reason());
+        let limit = Arc::clone(&self.parts.shared.limit);
         let task = self.jobs.spawn(async move {
-            session::run(peer, stream, store, orders, reports, sharing).await;
+            let leave = session::Leave { sharing, denied, limit };
+            session::run(peer, stream, store, orders, reports, leave).await;
             Done::Session
         });
         for frame in first {
@@ -148,9 +183,22 @@ impl Drive {
         let group = if contact.group == Group::UNKNOWN { hello.group } else { contact.group };
         let (has, now) = (Blocks::new(), Instant::now());
         let (since, last_upload) = (now, now);
-        let connected =
-            Connected { id, address, session, group, role, outgoing, has, since, last_upload, task };
+        let connected = Connected {
+            id,
+            address,
+            session,
+            group,
+            role,
+            outgoing,
+            has,
+            since,
+            last_upload,
+            network: None,
+            unbooked: 0,
+            task,
+        };
         self.peers.insert(peer, connected);
+        self.count_streams();
         let (local, name) = (contact.neighbour, name_of(id));
         self.handle(Event::PeerJoined { peer, group, role, local, name });
         if contact.group == Group::UNKNOWN && !contact.neighbour {
@@ -163,6 +211,8 @@ impl Drive {
     pub(super) fn leave(&mut self, peer: Peer, rest: Option<Duration>) {
         if let Some(gone) = self.peers.remove(&peer) {
             gone.task.abort();
+            self.book(gone.network.unwrap_or(Group::UNKNOWN), gone.unbooked);
+            self.count_streams();
             self.contacts.rest(gone.id, rest, Instant::now());
             self.unproved.retain(|(from, ..)| *from != peer);
             self.handle(Event::PeerLeft { peer });
@@ -170,7 +220,11 @@ impl Drive {
     }
 
     pub(super) fn dialled(&mut self, peer: PeerId, greeted: Greeted) {
-        let Greeted { stream, hello, told } = greeted;
+        let Greeted { stream, hello, told, round_trip } = greeted;
+        let group = self.contacts.get(peer).map_or(Group::UNKNOWN, |contact| contact.group);
+        if group != Group::UNKNOWN && !group.same_network(self.group) {
+            self.parts.tracking.answered(&self.parts.trackers, group, round_trip);
+        }
         let link = &self.parts.shared.link;
         if hello.size != link.size && !self.parts.shared.store.size_proved() {
             self.doubt_by(peer, Some(hello.size));
@@ -216,9 +270,10 @@ async fn greet(
     hello: Hello,
     have: Blocks,
 ) -> Result<Box<Greeted>, DialFailure> {
-    let failed = |reason: String| DialFailure { reason, retry_after: None };
+    let failed = |reason: String| DialFailure { reason, retry_after: None, denied: None, hints: Vec::new() };
     let mut stream = network.open_pieces(address).await.map_err(|error| failed(error.to_string()))?;
     let resource = hello.resource;
+    let began = Instant::now();
     let talk = async {
         stream.send.send(Frame::Hello(hello)).await?;
         for frame in Frame::have(&have) {
@@ -228,15 +283,17 @@ async fn greet(
     };
     match tokio::time::timeout(HELLO_PATIENCE, talk).await {
         Ok(Ok(Some(Frame::Hello(answer)))) if answer.resource == resource => {
-            Ok(Box::new(Greeted { stream, hello: answer, told: have }))
+            Ok(Box::new(Greeted { stream, hello: answer, told: have, round_trip: began.elapsed() }))
         }
         Ok(Ok(Some(Frame::Refuse(refuse)))) => Err(DialFailure {
             reason: said(refuse.reason).into(),
+            denied: refuse.reason.denies().then_some(refuse.reason),
             retry_after: if session::may_pass(refuse.reason) {
                 retry_after(&refuse)
             } else {
                 Some(Duration::from_secs(300))
             },
+            hints: refuse.peers,
         }),
         Ok(Ok(Some(_))) => Err(failed("it didn't say hello".into())),
         Ok(Ok(None)) => Err(failed("it closed the stream".into())),
@@ -261,7 +318,14 @@ fn said(reason: Reason) -> &'static str {
         Reason::NotHeld => "it doesn't hold this any more",
         Reason::Busy => "it serves as many as it can at the moment",
         Reason::EnoughHolders => "enough others hold this",
-        Reason::NotAllowed => "it asks for a permission that the link doesn't give",
+        Reason::NotAllowed => "this film is protected: open it by its publisher's link",
+        Reason::TokenWrong => "the link's token is damaged: copy the link again where you got it",
+        Reason::TokenExpired => "the link has expired: ask its publisher for a new one",
+        Reason::TokenEarly => "the link isn't good yet: try again later, or set this computer's clock",
+        Reason::TokenOfOther => "the link's token is for another film: copy the link again where you got it",
+        Reason::TokenOfTerminal => "the token is bound to another terminal: open the publisher's link itself",
+        Reason::KeyRetired => "the key that signed this link is retired: ask its publisher for a new link",
+        Reason::UnknownGuard => "the link is of a publisher that doesn't protect this film here",
         Reason::Invalid => "it doesn't understand what is asked",
         Reason::Paused => "it has paused sharing",
     }

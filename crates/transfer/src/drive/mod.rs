@@ -1,5 +1,6 @@
 //! The task of one transfer: feeds the schedule with what happens and does what it decides.
 
+mod gate;
 mod judge;
 mod meet;
 mod show;
@@ -25,21 +26,27 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::meet::refuse_stream;
 use self::{
+    gate::{Gate, Newcomer},
     judge::SIZE_DOUBT,
     meet::{DialFailure, Greeted, retry_after},
 };
 use crate::{
     dialling::Contacts,
-    finding::Finding,
+    finding::{Finding, NotFound},
+    load::LoadRules,
     meter::Meter,
     progress::Stopped,
+    served::Accounts,
     session::{Order, Report, Session},
     trace::Trace,
+    trackers::Trackers,
     tracking::Tracking,
     transfer::{Command, Shared},
 };
 
 /// How long verified blocks are gathered before peers are told: a message a block would be as costly as
+/// Who has been stranded for so long asks for somebody outside the group.
+const STRANDED: Duration = Duration::from_secs(3);
 /// small blocks, and half a second would make a neighbour ask elsewhere.
 const ANNOUNCE: Duration = Duration::from_millis(100);
 /// How often the outside sees progress.
@@ -52,10 +59,13 @@ pub(crate) struct Parts {
     pub shared: Arc<Shared>,
     pub network: Arc<Network>,
     pub tracking: Arc<Tracking>,
-    pub trackers: Vec<Multiaddr>,
+    pub trackers: Trackers,
     pub role: Role,
     /// How many streams are served at once for this resource (R7 a).
     pub streams: usize,
+    /// What a publisher's load is kept to (R7); a terminal only counts streams.
+    pub load: Option<LoadRules>,
+    pub accounts: Arc<Accounts>,
     /// Where the schedule's log is written.
     pub trace: Option<std::path::PathBuf>,
 }
@@ -83,6 +93,7 @@ pub(crate) struct Drive {
     /// Peers that know another size than the link does; what they say, if they say it.
     doubts: (BTreeMap<PeerId, Option<u64>>, Option<Instant>),
     group: Group,
+    gate: Option<Gate>,
     uploaded: u64,
     meter: Meter,
     /// The rate that was shown last.
@@ -92,7 +103,12 @@ pub(crate) struct Drive {
     shown: Instant,
     paused: bool,
     stopped: Option<Stopped>,
-    last_failure: Option<String>,
+    /// What happened with the last peer that was dialled, and the code if it wants a better token.
+    last_failure: Option<(String, Option<Reason>)>,
+    /// Since when nobody who is connected has had anything that is missing.
+    stranded: Option<Instant>,
+    /// Who wants a better token.
+    denied: BTreeSet<PeerId>,
     trace: Option<Trace>,
 }
 
@@ -107,23 +123,31 @@ struct Connected {
     has: Blocks,
     since: Instant,
     last_upload: Instant,
+    /// The network it is in by a tracker's word, for a publisher's account.
+    network: Option<Group>,
+    /// Uploaded while that wasn't known.
+    unbooked: u64,
     task: tokio::task::AbortHandle,
 }
 
 /// What a job of the drive has brought.
 enum Done {
-    Found(usize, Result<PeerList, String>),
+    Found(usize, Result<PeerList, NotFound>),
     Dialled(PeerId, Result<Box<Greeted>, DialFailure>),
     Accepted(Peer, RequestId, Result<Blocks, AcceptError>),
+    /// What a tracker says of somebody's network, and who waits for it.
+    Placed(Option<std::net::IpAddr>, Option<Newcomer>, Option<Box<PeerList>>),
     Session,
     Synced,
 }
 
 impl Drive {
     pub fn new(parts: Parts, commands: mpsc::Receiver<Command>) -> Self {
-        let finding = Finding::new(parts.trackers.clone());
+        let finding = Finding::new(&parts.shared.link.id, &parts.trackers);
+        let gate = parts.load.map(Gate::new);
         let now = Instant::now();
         Self {
+            gate,
             parts,
             commands,
             reports: mpsc::channel(REPORTS),
@@ -150,6 +174,8 @@ impl Drive {
             paused: false,
             stopped: None,
             last_failure: None,
+            stranded: None,
+            denied: BTreeSet::new(),
             trace: None,
         }
     }
@@ -185,6 +211,11 @@ impl Drive {
                 () = sleep_until(sleep) => {}
             }
             self.go_on();
+        }
+        let unbooked = self.peers.values().map(|peer| peer.unbooked).sum();
+        self.book(Group::UNKNOWN, unbooked);
+        if self.gate.is_some() {
+            self.note(|served| served.streams = 0);
         }
         self.stopped.get_or_insert(Stopped::Closed);
         self.show();
@@ -226,6 +257,7 @@ impl Drive {
             self.tell_peers();
         }
         self.judge_size(now);
+        self.count(now);
         if now.duration_since(self.shown) >= SHOW {
             self.show();
         }
@@ -236,28 +268,41 @@ impl Drive {
         let schedule = self.wake.map(|wake| self.began + wake);
         let mut wakes = vec![schedule, self.announce.1, self.doubts.1.map(|since| since + SIZE_DOUBT)];
         if self.fetching() && !self.paused {
-            wakes.extend([self.contacts.wake_at(), self.finding.wake_at(), Some(self.shown + SHOW)]);
+            let finding = self.finding.wake_at(self.peers.is_empty() || self.is_stranded(now));
+            wakes.extend([self.contacts.wake_at(), finding, Some(self.shown + SHOW)]);
             wakes.push(self.contacts.head_start_ends(now, self.group));
         } else if self.rate > 0 {
             wakes.push(Some(self.shown + SHOW));
         }
+        wakes.push(self.count_at(now));
         wakes.into_iter().flatten().min()
     }
 
     fn obey(&mut self, command: Command) {
         match command {
             Command::Fetch(fetch, trackers) => self.fetch(fetch, &trackers),
+            Command::FreshToken(other_guard) => {
+                let now = Instant::now();
+                if other_guard {
+                    // Who came in before was never asked for this guard's token.
+                    let all: Vec<_> = self.peers.keys().copied().collect();
+                    all.into_iter().for_each(|peer| self.leave(peer, None));
+                }
+                self.denied.clear();
+                self.finding.ask_deniers(now);
+                self.contacts.pardon(now);
+            }
             Command::Pause(_) if self.stopped.is_some() => {}
             Command::Pause(on) => {
                 self.paused = on;
                 self.handle(Event::Pause(on));
             }
-            Command::Incoming(stream, hello) => self.incoming(*stream, &hello),
+            Command::Incoming(stream, hello) => self.incoming(*stream, hello),
         }
     }
 
-    fn fetch(&mut self, fetch: Fetch, trackers: &[Multiaddr]) {
-        self.finding.add(trackers);
+    fn fetch(&mut self, fetch: Fetch, trackers: &Trackers) {
+        self.finding.add(&self.parts.shared.link.id, trackers);
         let store = &self.parts.shared.store;
         if self.schedule.is_some() || store.complete() {
             return;
@@ -315,12 +360,19 @@ impl Drive {
         self.handle(Event::PeerLost { peer, blocks });
     }
 
+    /// Whether nobody who is connected has had anything that is missing for a while.
+    fn is_stranded(&self, now: Instant) -> bool {
+        self.stranded.is_some_and(|since| now.duration_since(since) >= STRANDED)
+    }
+
     fn find(&mut self, now: Instant) {
+        let stranded = self.is_stranded(now);
         let alone = self.peers.is_empty();
-        for (index, tracker) in self.finding.due(now, alone) {
+        for (index, tracker) in self.finding.due(now, alone || stranded) {
             let network = Arc::clone(&self.parts.network);
-            let link = &self.parts.shared.link;
-            let request = crate::finding::request(link, alone && self.contacts.count() > 0);
+            let shared = &self.parts.shared;
+            let stalled = stranded || (alone && self.contacts.count() > 0);
+            let request = crate::finding::request(shared.link.id, shared.access.shown(), stalled);
             self.jobs.spawn(async move {
                 Done::Found(index, crate::finding::find(&network, &tracker, &request).await)
             });
@@ -341,15 +393,16 @@ impl Drive {
             Report::Answered { request, result } => self.answered(peer, request, result),
             Report::Refused { request, refuse } => {
                 let failure = match refuse.reason {
-                    Reason::NotHeld | Reason::Invalid | Reason::NotAllowed => Failure::NotHeld,
                     Reason::Busy | Reason::EnoughHolders | Reason::Paused => {
                         Failure::Refused { retry_after: retry_after(&refuse) }
                     }
+                    _ => Failure::NotHeld,
                 };
                 self.handle(Event::Failed { peer, request, verified: Blocks::new(), failure });
             }
             Report::Uploaded(bytes) => {
                 self.uploaded += bytes;
+                self.gave(peer, bytes);
                 if let Some(connected) = self.peers.get_mut(&peer) {
                     connected.last_upload = Instant::now();
                 }
@@ -517,17 +570,23 @@ impl Drive {
                 }
                 self.finding.found(index, &list, now);
                 self.contacts.learn(&list.peers);
+                self.contacts.learn(&list.bridges);
                 self.regroup();
             }
-            Done::Found(index, Err(reason)) => self.finding.failed(index, reason, now),
+            Done::Found(index, Err(why)) => self.finding.failed(index, why, now),
             Done::Dialled(peer, Ok(greeted)) => self.dialled(peer, *greeted),
             Done::Dialled(peer, Err(failure)) => {
                 if self.contacts.handle(peer).is_none() {
-                    self.last_failure = Some(failure.reason);
+                    if failure.denied.is_some() {
+                        self.denied.insert(peer);
+                    }
+                    self.last_failure = Some((failure.reason, failure.denied));
                     self.contacts.rest(peer, failure.retry_after, now);
                 }
+                self.hinted(&failure.hints, now);
             }
             Done::Accepted(peer, request, result) => self.answered(peer, request, result),
+            Done::Placed(address, newcomer, list) => self.placed(address, newcomer, list),
             Done::Session | Done::Synced => {}
         }
     }

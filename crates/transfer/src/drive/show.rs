@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use nearcast_protocol::{Role, tracker::Received};
 
-use super::Drive;
+use super::{Drive, STRANDED};
 use crate::{
     finding::FoundNobody,
     progress::{Peers, Progress, Trouble},
@@ -20,11 +20,30 @@ impl Drive {
             Some(FoundNobody::Failed(tracker, reason, again)) => {
                 Some(Trouble::Tracker { tracker, reason, again })
             }
+            Some(FoundNobody::Denied(why, reason)) => Some(Trouble::Denied { why, reason }),
             Some(FoundNobody::Listed(0)) => Some(Trouble::NobodyHolds),
             Some(FoundNobody::Listed(listed)) => {
-                self.last_failure.clone().map(|reason| Trouble::NobodyReached { listed, reason })
+                let (reason, denied) = self.last_failure.clone()?;
+                let others = || self.contacts.hopeful(|peer| self.denied.contains(peer));
+                Some(match denied {
+                    Some(why) if !others() => Trouble::Denied { why, reason },
+                    _ => Trouble::NobodyReached { listed, reason },
+                })
             }
             _ => None,
+        }
+    }
+
+    /// A group may miss a part of a film among itself: who has stood still for a while asks the tracker for
+    /// somebody outside.
+    fn watch_for_islands(&mut self, stranded: bool) {
+        match (stranded, self.stranded) {
+            (false, _) => self.stranded = None,
+            (true, Some(_)) => {}
+            (true, None) => {
+                self.stranded = Some(self.shown);
+                self.finding.ask_by(self.shown + STRANDED);
+            }
         }
     }
 
@@ -44,6 +63,7 @@ impl Drive {
             }
         }
         let (mut received, mut payload, mut rate, mut waiting) = (Received::default(), 0, 0, None);
+        let mut stranded = false;
         if let Some(schedule) = &self.schedule {
             let statistics = schedule.statistics(now);
             received = Received {
@@ -54,8 +74,10 @@ impl Drive {
             payload = statistics.payload;
             rate = self.meter.rate(now, payload);
             waiting = schedule.why_waiting(now);
+            stranded = !self.paused && schedule.is_stranded();
         }
-        self.parts.tracking.received(&self.parts.trackers, received.since(self.told));
+        let id = self.parts.shared.link.id;
+        self.parts.tracking.received(&id, &self.parts.trackers, received.since(self.told));
         self.told = received;
         self.rate = rate;
         let progress = Progress {
@@ -74,5 +96,6 @@ impl Drive {
             stopped: self.stopped.clone(),
         };
         self.parts.shared.progress.send_replace(progress);
+        self.watch_for_islands(stranded);
     }
 }

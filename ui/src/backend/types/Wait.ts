@@ -11,7 +11,7 @@ listed: number, } | { "code": "tracker_silent",
 /**
  * Which.
  */
-tracker: string, } | { "code": "no_tracker" } | { "code": "part_missing", 
+tracker: string, } | { "code": "no_tracker" } | { "code": "link_needed" } | { "code": "link_expired" } | { "code": "link_early" } | { "code": "link_wrong" } | { "code": "part_missing", 
 /**
  * How many are connected.
  */

@@ -6,11 +6,15 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::{Args, Parser};
+use clap::{Args, Parser, Subcommand};
 use nearcast_protocol::Multiaddr;
+use nearcast_publisher::access::policy::ALL;
+use nearcast_publisher::hours::Hours;
 use nearcast_transfer::rate::Rate;
 use serde::Deserialize;
 use url::Url;
+
+use crate::signing::Period;
 
 /// Put films up once, and let their viewers carry the rest.
 ///
@@ -18,8 +22,10 @@ use url::Url;
 /// page lists them with a Play link each. Viewers get a film from neighbours on their own network first,
 /// and from here only what no neighbour has.
 #[derive(Debug, Parser)]
-#[command(name = "nearcast-publisher", version, after_help = EXAMPLES)]
+#[command(name = "nearcast-publisher", version, after_help = EXAMPLES, subcommand_negates_reqs = true)]
 pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
     #[command(flatten)]
     pub options: Options,
     /// Say everything that happens; RUST_LOG works too.
@@ -27,17 +33,75 @@ pub struct Cli {
     pub verbose: bool,
 }
 
+/// What is done beside a running publisher.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print a signed link to a protected film: whoever has it may watch until it expires.
+    Link(SignLink),
+    /// Sign links with a new key from now on; this is done by itself once a month.
+    RotateKeys(RotateKeys),
+}
+
+#[derive(Debug, Args)]
+pub struct SignLink {
+    /// The film's file, or its id.
+    #[arg(value_name = "FILE|ID")]
+    pub film: String,
+    /// How long the link is good, such as 12h, 7d or 2w.
+    #[arg(long, value_name = "TIME", default_value = "7d")]
+    pub expires: Period,
+    /// Print a web address of the site rather than a nearcast: link.
+    #[arg(long)]
+    pub url: bool,
+    #[command(flatten)]
+    pub state: StateOptions,
+}
+
+#[derive(Debug, Args)]
+pub struct RotateKeys {
+    /// Refuse all links that were given so far.
+    #[arg(long)]
+    pub revoke: bool,
+    #[command(flatten)]
+    pub state: StateOptions,
+}
+
+/// Where the publisher keeps its state.
+#[derive(Debug, Clone, Args)]
+pub struct StateOptions {
+    /// The publisher's configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the publisher keeps its state [default: the data folder].
+    #[arg(long, value_name = "FOLDER", env = "STATE_DIRECTORY")]
+    pub state: Option<PathBuf>,
+    /// The address under which viewers reach its web site.
+    #[arg(long, value_name = "URL")]
+    pub public: Option<Url>,
+}
+
+impl StateOptions {
+    /// As the publisher itself would take them.
+    pub fn options(&self) -> anyhow::Result<Options> {
+        let StateOptions { config, state, public } = self.clone();
+        Options { config, state, public, ..Options::default() }.with_config()
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   nearcast-publisher /srv/films --tracker /ip4/203.0.113.5/tcp/4401 --public https://films.example/
   nearcast-publisher ~/Videos --http 127.0.0.1:8080 --upload 20Mbit
   nearcast-publisher --config /etc/nearcast/publisher.toml
+  nearcast-publisher /srv/films --protect=members --password-file /etc/nearcast/password
+  nearcast-publisher link /srv/films/members/film.mp4 --expires 7d
 
 The configuration file has the same names as the flags:
   folder = \"/srv/films\"
   tracker = [\"/ip4/203.0.113.5/tcp/4401\"]
   public = \"https://films.example/\"
-  upload = \"200Mbit\"";
+  upload = \"200Mbit\"
+  hours = [\"22:00-07:00 = unlimited\"]";
 
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -67,9 +131,36 @@ pub struct Options {
     /// Upload no faster than this, such as 200Mbit.
     #[arg(long, value_name = "RATE")]
     pub upload: Option<Rate>,
+    /// Upload no faster than this for any one film.
+    #[arg(long, value_name = "RATE")]
+    pub upload_each: Option<Rate>,
+    /// Another upload limit for a part of the day, such as "22:00-07:00 = unlimited"; may repeat, the first
+    /// that fits counts.
+    #[arg(long, value_name = "HOURS")]
+    pub hours: Vec<Hours>,
     /// How many viewers are served at once for each film [default: 50].
     #[arg(long, value_name = "NUMBER")]
     pub streams: Option<usize>,
+    /// Give films to bearers of signed links only: all, or those in this folder or of this pattern; may repeat.
+    #[arg(long, value_name = "PATTERN", num_args = 0..=1, require_equals = true, default_missing_value = ALL)]
+    pub protect: Vec<String>,
+    /// Give a signed link to who knows the password in this file's first line.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// How long a link is good that the password has given [default: 24h].
+    #[arg(long, value_name = "TIME")]
+    pub link_life: Option<Period>,
+    /// Once so many viewers hold a whole film, serve only networks where none does; 0 serves always
+    /// [default: 40].
+    #[arg(long, value_name = "NUMBER")]
+    pub enough: Option<u32>,
+    /// How often the trackers are asked how many viewers hold a film that is being served, in seconds
+    /// [default: 20].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub count_every: Option<u32>,
+    /// Make no posters and storyboards.
+    #[arg(long)]
+    pub no_posters: bool,
     /// Where the identity and the index are kept [default: the data folder].
     #[arg(long, value_name = "FOLDER", env = "STATE_DIRECTORY")]
     pub state: Option<PathBuf>,
@@ -93,7 +184,15 @@ impl Options {
             public: self.public.or(file.public),
             name: self.name.or(file.name),
             upload: self.upload.or(file.upload),
+            upload_each: self.upload_each.or(file.upload_each),
+            hours: if self.hours.is_empty() { file.hours } else { self.hours },
+            enough: self.enough.or(file.enough),
+            count_every: self.count_every.or(file.count_every),
+            no_posters: self.no_posters || file.no_posters,
             streams: self.streams.or(file.streams),
+            protect: if self.protect.is_empty() { file.protect } else { self.protect },
+            password_file: self.password_file.or(file.password_file),
+            link_life: self.link_life.or(file.link_life),
             state: self.state.or(file.state),
         })
     }

@@ -1,20 +1,25 @@
 //! `nearcast-publisher`: a folder of films, put up once.
 
 mod cli;
+mod signing;
 
-use std::{io::IsTerminal, net::IpAddr, process::ExitCode};
+use std::{io::IsTerminal, net::IpAddr, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::Parser;
-use nearcast_network::Signals;
+use nearcast_network::{Signals, identity_on_disk};
 use nearcast_protocol::Role;
-use nearcast_publisher::{Catalogue, Site};
-use nearcast_transfer::{Controller, Settings};
+use nearcast_publisher::{
+    Access, Catalogue, Library, Site,
+    access::{self, keys::Keys, password::Passwords, policy},
+    hours, library,
+};
+use nearcast_transfer::{Controller, LoadRules, Settings};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -26,6 +31,7 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
+    allow_many_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
@@ -39,7 +45,25 @@ fn main() -> ExitCode {
     }
 }
 
+/// Every stream and every film that is served takes a file; the usual soft limit is far below what is allowed.
+#[cfg(unix)]
+fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::info!(%error, "no more files can be open than usual");
+    }
+}
+
+#[cfg(not(unix))]
+fn allow_many_files() {}
+
 async fn run(cli: Cli) -> anyhow::Result<()> {
+    match &cli.command {
+        Some(Command::Link(asked)) => return signing::link(&asked.state.options()?, asked),
+        Some(Command::RotateKeys(asked)) => return signing::rotate(&asked.state.options()?, asked),
+        None => {}
+    }
     let mut signals = Signals::listen()?;
     let options = cli.options.with_config()?;
     let folder = options.folder.clone().context("name the folder of films: nearcast-publisher FOLDER")?;
@@ -49,13 +73,32 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     let site = Site::listen(options.http_address()).await?;
     let public = public_url(&options, &site)?;
 
-    let mut settings = Settings::new(state);
+    // So that a setting that is wrong is said before anything is offered.
+    let protect =
+        policy::protect(&folder, &options.protect).context("a pattern of --protect can't be read")?;
+    let passwords = options.password_file.as_deref().map(Passwords::read).transpose()?;
+    let link_life = options.link_life.map_or(access::LINK_LIFE, |period| period.0);
+    if link_life > access::keys::LONGEST {
+        return Err(access::keys::KeyError::TooLong).context("--link-life is too long");
+    }
+    let keys = Keys::new(&state, identity_on_disk(&state.join("identity"))?)?;
+
+    let mut settings = Settings::new(state.clone());
+    settings.only_offered = true;
+    settings.protect = Some(protect);
     settings.listen = options.listen.clone();
     settings.trackers = options.tracker.clone();
     settings.upload = options.upload.map(|rate| rate.bytes);
     settings.neighbours = false;
     settings.role = Role::Publisher;
+    settings.upload_each = options.upload_each.map(|rate| rate.bytes);
     settings.streams = options.streams.unwrap_or(50);
+    let usual = settings.load;
+    settings.load = LoadRules {
+        low: options.enough.unwrap_or(usual.low),
+        ask_every: options.count_every.map_or(usual.ask_every, |s| Duration::from_secs(s.into())),
+        ..usual
+    };
     settings.version = concat!("nearcast-publisher/", env!("CARGO_PKG_VERSION")).into();
     if settings.trackers.is_empty() {
         tracing::warn!("no tracker is named (--tracker ADDRESS): viewers won't find this publisher");
@@ -68,20 +111,46 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     println!("catalogue at {public}");
 
     let stop = CancellationToken::new();
-    let catalogue = Catalogue::new(folder, controller.clone(), public);
-    let following = tokio::spawn(catalogue.clone().follow(stop.clone()));
-    let name = options.name.unwrap_or_else(|| "Films".into());
-    let serving = tokio::spawn(site.serve(name, catalogue, stop.clone()));
+    let mut films = library::Settings::new(folder, state);
+    films.pictures = !options.no_posters;
+    let access = Access::new(controller.clone(), keys, passwords, link_life)?;
+    let guarding = tokio::spawn(access.clone().follow(stop.clone()));
+    let (library, following) = Library::open(films, controller.clone())?;
+    let following = tokio::spawn(following.run(stop.clone()));
+    let catalogue = Catalogue::new(library, controller.clone(), public);
+    let limiting = tokio::spawn(keep_hours(options.clone(), controller.clone(), stop.clone()));
+    let claiming = tokio::spawn(catalogue.clone().claim(stop.clone()));
+    let name = options.name.clone().unwrap_or_else(|| "Films".into());
+    let serving = tokio::spawn(site.serve(name, catalogue, access, stop.clone()));
     signals.stop().await;
     stop.cancel();
     following.await?;
+    claiming.await?;
+    limiting.await?;
+    guarding.await?;
     // Browsers keep connections open; they are not waited for longer than this.
-    let served = tokio::time::timeout(std::time::Duration::from_secs(3), serving).await;
+    let served = tokio::time::timeout(Duration::from_secs(3), serving).await;
     controller.stop().await;
     match served {
         Ok(served) => Ok(served??),
         Err(_) => Ok(()),
     }
+}
+
+/// Holds the upload to the limits of the hour.
+async fn keep_hours(options: cli::Options, controller: Controller, stop: CancellationToken) {
+    if options.hours.is_empty() {
+        return;
+    }
+    let keeping = async {
+        loop {
+            let time = jiff::Zoned::now().time();
+            let all = hours::limit_at(&options.hours, time, options.upload.map(|rate| rate.bytes));
+            controller.set_upload(all, options.upload_each.map(|rate| rate.bytes));
+            tokio::time::sleep(hours::until_change(&options.hours, time)).await;
+        }
+    };
+    stop.run_until_cancelled(keeping).await;
 }
 
 /// Where viewers reach the site.

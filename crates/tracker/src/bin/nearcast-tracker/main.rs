@@ -10,12 +10,14 @@
 //! | `site` | the status page, the numbers for Prometheus, whether all is well |
 //! | `page`, `wall` | the status page, and what it shows |
 //! | `notify` | what the service manager is told |
+//! | `renewals` | the sockets for renewals by datagram |
 //! | `print` | what goes to the standard output |
 
 mod cli;
 mod notify;
 mod page;
 mod print;
+mod renewals;
 mod saving;
 mod serve;
 mod settings;

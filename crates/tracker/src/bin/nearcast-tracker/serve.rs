@@ -8,7 +8,7 @@ use nearcast_tracker::{Server, Swarm};
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
-    notify, print,
+    notify, print, renewals,
     saving::Saving,
     settings::Settings,
     site::Site,
@@ -30,7 +30,8 @@ pub async fn until_told_to_stop(flags: Settings, settings: &Settings) -> anyhow:
         tracing::warn!("every address is in the unknown network; give --groups FILE");
     }
     let state = settings.state_folder()?;
-    let mut config = Config::new(identity_on_disk(&state.join("identity"))?);
+    let identity = identity_on_disk(&state.join("identity"))?;
+    let mut config = Config::new(identity.clone());
     config.listen = settings.listen()?;
     config.neighbours = false;
     config.serve_tracker = true;
@@ -58,6 +59,8 @@ pub async fn until_told_to_stop(flags: Settings, settings: &Settings) -> anyhow:
         tracing::info!(listed, denied, "not everyone and everything is served");
     }
     let answering = tokio::spawn(server.clone().run(calls));
+    let at = settings.renewals()?;
+    let renewals = renewals::answer(&server, &identity, &at);
     let peer = network.peer_id();
     print::lines(network.listening().iter().map(|address| format!("listening on {address}/p2p/{peer}")))?;
     let (stopping, told) = watch::channel(false);
@@ -82,6 +85,7 @@ pub async fn until_told_to_stop(flags: Settings, settings: &Settings) -> anyhow:
     }
     notify::stopping();
     stopping.send_replace(true);
+    drop(renewals);
     network.stop().await;
     // With the network gone there are no more calls.
     answering.await?;

@@ -3,12 +3,17 @@
 
 mod file;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use multiaddr::Protocol;
 use nearcast_protocol::Multiaddr;
-use nearcast_tracker::{Access, GroupTable, Limits, Rules, TopUp};
+use nearcast_tracker::{Access, BridgePolicy, GroupTable, Limits, Rules, TopUp};
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use file::commented;
@@ -42,6 +47,9 @@ pub struct Settings {
     /// Which outsiders fill a list up [default: mixed].
     #[arg(long, value_name = "WAY")]
     pub top_up: Option<TopUp>,
+    /// Who is told of a few holders outside its network though that has enough [default: stalled].
+    #[arg(long, value_name = "WHO")]
+    pub bridges: Option<BridgePolicy>,
     /// How long a silent node is remembered, in seconds [default: 600].
     #[arg(long, value_name = "SECONDS")]
     pub lease: Option<u64>,
@@ -59,6 +67,9 @@ pub struct Settings {
     /// answered. 0 for no bound [default: 2048].
     #[arg(long, value_name = "MB")]
     pub memory: Option<u64>,
+    /// The UDP port where leases are renewed without a connection [default: one above the TCP port].
+    #[arg(long, value_name = "PORT")]
+    pub renewals: Option<u16>,
     /// How many connections may be open at once [default: 4096].
     #[arg(long, value_name = "NUMBER")]
     pub connections: Option<u32>,
@@ -114,11 +125,13 @@ impl Settings {
             low: self.low.or(other.low),
             high: self.high.or(other.high),
             top_up: self.top_up.or(other.top_up),
+            bridges: self.bridges.or(other.bridges),
             lease: self.lease.or(other.lease),
             nodes: self.nodes.or(other.nodes),
             holdings: self.holdings.or(other.holdings),
             per_prefix: self.per_prefix.or(other.per_prefix),
             memory: self.memory.or(other.memory),
+            renewals: self.renewals.or(other.renewals),
             connections: self.connections.or(other.connections),
             pace: self.pace.or(other.pace),
             burst: self.burst.or(other.burst),
@@ -143,6 +156,7 @@ impl Settings {
             low: Some(rules.low),
             high: Some(rules.high),
             top_up: Some(rules.top_up),
+            bridges: Some(rules.bridges),
             lease: Some(rules.lease.as_secs()),
             nodes: Some(rules.nodes),
             holdings: Some(rules.holdings),
@@ -165,12 +179,36 @@ impl Settings {
         self.clone().or(Self::defaults()?).connections.context("there is no bound on connections")
     }
 
+    /// Where datagrams are listened for: at every address of those for connections.
+    pub fn renewals(&self) -> anyhow::Result<Vec<SocketAddr>> {
+        let mut sockets: Vec<SocketAddr> = Vec::new();
+        for address in self.listen()? {
+            let (mut ip, mut tcp) = (None, None);
+            for part in &address {
+                match part {
+                    Protocol::Ip4(four) => ip = Some(IpAddr::V4(four)),
+                    Protocol::Ip6(six) => ip = Some(IpAddr::V6(six)),
+                    Protocol::Tcp(port) => tcp = Some(port),
+                    _ => {}
+                }
+            }
+            let above = tcp.map(|port| if port == 0 { 0 } else { port.saturating_add(1) });
+            if let (Some(ip), Some(port)) = (ip, self.renewals.or(above))
+                && sockets.iter().all(|socket| socket.ip() != ip)
+            {
+                sockets.push(SocketAddr::new(ip, port));
+            }
+        }
+        Ok(sockets)
+    }
+
     pub fn rules(&self) -> anyhow::Result<Rules> {
         let default = Rules::default();
         let rules = Rules {
             low: self.low.unwrap_or(default.low),
             high: self.high.unwrap_or(default.high),
             top_up: self.top_up.unwrap_or(default.top_up),
+            bridges: self.bridges.unwrap_or(default.bridges),
             lease: self.lease.map_or(default.lease, Duration::from_secs),
             nodes: self.nodes.unwrap_or(default.nodes),
             holdings: self.holdings.unwrap_or(default.holdings),
@@ -215,6 +253,7 @@ impl Settings {
             ("state", self.state != other.state),
             ("connections", self.connections != other.connections),
             ("status", self.status != other.status),
+            ("renewals", self.renewals != other.renewals),
             ("snapshot", self.snapshot != other.snapshot),
         ];
         differ.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()

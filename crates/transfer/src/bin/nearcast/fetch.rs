@@ -90,6 +90,10 @@ async fn wait(transfer: &Transfer, link: &Link, patience: u64) -> anyhow::Result
             shown.done();
             return Ok(());
         }
+        if let Some(trouble) = progress.trouble.as_ref().filter(|trouble| trouble.needs_another_link()) {
+            shown.done();
+            bail!("{trouble}");
+        }
         let arrived = progress.received.all();
         if arrived != last.0 {
             last = (arrived, tokio::time::Instant::now());

@@ -97,6 +97,9 @@ async fn follow(film: &Film) -> anyhow::Result<()> {
             return Err(stopped.into());
         }
         let trouble = progress.trouble.clone();
+        if let Some(trouble) = trouble.as_ref().filter(|trouble| trouble.needs_another_link()) {
+            bail!("{trouble}");
+        }
         if trouble.as_ref().map(std::mem::discriminant) != said.as_ref().map(std::mem::discriminant) {
             if let Some(trouble) = &trouble {
                 eprintln!("{trouble}");

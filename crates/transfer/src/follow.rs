@@ -1,0 +1,287 @@
+//! One tracker and what it is told: this node is registered, its lease renewed at half of it, and what was
+//! received reported (R1, DESIGN §5.4).
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use nearcast_network::AskError;
+use nearcast_protocol::{
+    Multiaddr,
+    tracker::{
+        Answer, Claim, Holding, Lease, MAX_CLAIMS, MAX_HOLDINGS, Medium, Reach, Received, Registration,
+        Renewal, Request, RoundTrip,
+    },
+};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    renewing::{Renewed, Tickets},
+    tracking::{Inner, Offered, PATIENCE, TrackerState},
+};
+
+/// Changes are gathered this long, so that a fast download isn't a message a block.
+const GATHER: Duration = Duration::from_millis(500);
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// After so many failures in a row the next tracker of its list stands in.
+const FAILING: u32 = 2;
+
+/// The task that keeps one tracker told.
+pub(crate) struct Follow {
+    inner: Arc<Inner>,
+    tracker: Multiaddr,
+    registered: HashMap<Offered, u16>,
+    reported: Received,
+    claimed: Vec<Claim>,
+    leased: bool,
+    tickets: Tickets,
+}
+
+impl Follow {
+    pub fn new(inner: Arc<Inner>, tracker: Multiaddr) -> Self {
+        let (registered, claimed) = (HashMap::new(), Vec::new());
+        let (reported, tickets) = (Received::default(), Tickets::default());
+        Self { inner, tracker, registered, reported, claimed, leased: false, tickets }
+    }
+
+    /// Keeps the tracker told until stopped; then withdraws.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut generation = self.inner.generation.subscribe();
+        let mut failures = 0;
+        let mut due = Instant::now();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = sleep_until(due) => {}
+                changed = generation.changed(), if failures == 0 => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    // What comes within a moment goes in one message.
+                    let soon = Instant::now() + GATHER;
+                    tokio::select! {
+                        () = stop.cancelled() => break,
+                        () = sleep_until(soon.min(due)) => {}
+                    }
+                }
+            }
+            generation.borrow_and_update();
+            let told = tokio::select! {
+                () = stop.cancelled() => break,
+                told = self.tell() => told,
+            };
+            match told {
+                Ok(renew_in) => {
+                    failures = 0;
+                    due = Instant::now() + renew_in;
+                    self.note(|state| state.trouble = None);
+                    self.stand_in(false);
+                }
+                Err(trouble) => {
+                    let wait = (FIRST_RETRY * 2_u32.saturating_pow(failures)).min(LONGEST_RETRY);
+                    failures = (failures + 1).min(8);
+                    tracing::debug!(tracker = %self.tracker, %trouble, "a tracker can't be told");
+                    self.note(|state| state.trouble = Some(trouble.to_string()));
+                    self.stand_in(failures >= FAILING);
+                    due = Instant::now() + wait;
+                }
+            }
+        }
+        if self.leased {
+            let goodbye = self.inner.network.ask(&self.tracker, &Request::Withdraw, Duration::from_secs(1));
+            goodbye.await.ok();
+        }
+    }
+
+    /// Lets others stand in for the tracker, or no more.
+    fn stand_in(&self, failing: bool) {
+        let news = self.inner.states.send_if_modified(|states| {
+            let state = states.entry(self.tracker.clone()).or_default();
+            std::mem::replace(&mut state.failing, failing) != failing
+        });
+        if news {
+            self.inner.touch();
+        }
+    }
+
+    /// Says what is new, and returns when to speak next.
+    async fn tell(&mut self) -> Result<Duration, TellError> {
+        let offered = self.inner.offered_to(&self.tracker);
+        if offered.is_empty() && !self.leased {
+            return Ok(Duration::from_secs(24 * 3600));
+        }
+        if let Some(lease_ms) = self.renew_by_datagram(&offered).await {
+            return Ok(half(lease_ms));
+        }
+        let mut lease = None;
+        if !self.leased {
+            lease = Some(self.register(&offered).await?);
+        }
+        loop {
+            let (renewal, more) = self.renewal(&offered);
+            let nothing_new = renewal.held.is_empty() && renewal.dropped.is_empty();
+            if lease.is_some() && nothing_new {
+                break;
+            }
+            match self.ask(&Request::Renew(renewal.clone())).await? {
+                Answer::Leased(renewed) => {
+                    self.apply(&renewal);
+                    lease = Some(renewed);
+                }
+                Answer::Unknown => {
+                    self.leased = false;
+                    self.claimed.clear();
+                    lease = Some(self.register(&offered).await?);
+                    continue;
+                }
+                other => return Err(TellError::unexpected(&other)),
+            }
+            if !more {
+                break;
+            }
+        }
+        self.tell_claims().await?;
+        let renew_in = lease.as_ref().map_or(FIRST_RETRY, |lease| half(lease.lease_ms));
+        if let Some(lease) = &lease {
+            self.tickets.take(lease.ticket.clone(), self.inner.network.reached_at(&self.tracker));
+        }
+        self.note(|state| state.lease = lease);
+        Ok(renew_in)
+    }
+
+    /// If there is nothing to say but that this node is still here and what it received, a datagram does.
+    async fn renew_by_datagram(&mut self, offered: &BTreeMap<Offered, u16>) -> Option<u32> {
+        let (renewal, _) = self.renewal(offered);
+        let claims = self.inner.with(|offers| offers.claims.get(&self.tracker).cloned()).unwrap_or_default();
+        let more = !renewal.held.is_empty() || !renewal.dropped.is_empty() || !renewal.round_trips.is_empty();
+        if !self.leased || more || claims != self.claimed {
+            return None;
+        }
+        match self.tickets.renew(&self.inner.network, renewal.received).await? {
+            Renewed::Counted(lease_ms) => {
+                self.reported = self.reported.plus(renewal.received);
+                Some(lease_ms)
+            }
+            Renewed::Unknown => None,
+        }
+    }
+
+    async fn register(&mut self, offered: &BTreeMap<Offered, u16>) -> Result<Lease, TellError> {
+        let network = &self.inner.network;
+        let first = offered.iter().take(MAX_HOLDINGS);
+        let holdings: Vec<_> = first.map(|(offered, permille)| holding(*offered, *permille)).collect();
+        let registration = Registration {
+            version: self.inner.version.clone(),
+            role: self.inner.role,
+            tcp_port: network.tcp_port(),
+            quic_port: network.quic_port(),
+            reach: Reach::Unknown,
+            medium: Medium::Unknown,
+            local: network.local_addresses(),
+            holdings: holdings.clone(),
+            spare_upload: 0,
+        };
+        match self.ask(&Request::Register(registration)).await? {
+            Answer::Leased(lease) => {
+                self.leased = true;
+                self.registered =
+                    holdings.iter().map(|held| ((held.resource, held.guard), held.permille)).collect();
+                Ok(lease)
+            }
+            other => Err(TellError::unexpected(&other)),
+        }
+    }
+
+    /// What has changed since the tracker was last told, and whether more has than fits one message.
+    fn renewal(&self, offered: &BTreeMap<Offered, u16>) -> (Renewal, bool) {
+        let news = offered.iter().filter(|(it, permille)| self.registered.get(it) != Some(permille));
+        let mut held: Vec<_> = news.map(|(it, permille)| holding(*it, *permille)).collect();
+        let gone = || self.registered.keys().filter(|it| !offered.contains_key(it)).copied();
+        // What is held under a guard is known by both names, so that it is dropped as nothing held.
+        held.extend(gone().filter(|(_, guard)| guard.is_some()).map(|it| holding(it, 0)));
+        let mut dropped: Vec<_> =
+            gone().filter(|(_, guard)| guard.is_none()).map(|(resource, _)| resource).collect();
+        let more = held.len() > MAX_HOLDINGS || dropped.len() > MAX_HOLDINGS;
+        held.truncate(MAX_HOLDINGS);
+        dropped.truncate(MAX_HOLDINGS);
+        let (total, trips) = self.inner.with(|offers| {
+            let trips = offers.round_trips.get(&self.tracker).cloned();
+            (offers.received.get(&self.tracker).copied().unwrap_or_default(), trips.unwrap_or_default())
+        });
+        let received = total.since(self.reported);
+        let round_trips = trips.into_iter().map(|(group, ms)| RoundTrip { group, ms }).collect();
+        (Renewal { held, dropped, spare_upload: 0, received, round_trips }, more)
+    }
+
+    fn apply(&mut self, told: &Renewal) {
+        for held in &told.held {
+            match held.permille {
+                0 => self.registered.remove(&(held.resource, held.guard)),
+                permille => self.registered.insert((held.resource, held.guard), permille),
+            };
+        }
+        told.dropped.iter().for_each(|id| {
+            self.registered.remove(&(*id, None));
+        });
+        self.reported = self.reported.plus(told.received);
+        if !told.round_trips.is_empty() {
+            self.inner.with(|offers| offers.round_trips.remove(&self.tracker));
+        }
+    }
+
+    async fn tell_claims(&mut self) -> Result<(), TellError> {
+        let claims = self.inner.with(|offers| offers.claims.get(&self.tracker).cloned()).unwrap_or_default();
+        if claims == self.claimed {
+            return Ok(());
+        }
+        for part in claims.chunks(MAX_CLAIMS) {
+            match self.ask(&Request::Claim(part.to_vec())).await? {
+                Answer::Claimed => {}
+                other => return Err(TellError::unexpected(&other)),
+            }
+        }
+        self.claimed = claims;
+        Ok(())
+    }
+
+    async fn ask(&self, request: &Request) -> Result<Answer, TellError> {
+        match self.inner.network.ask(&self.tracker, request, PATIENCE).await? {
+            Answer::Refused { reason, .. } => Err(TellError::Refused(reason)),
+            answer => Ok(answer),
+        }
+    }
+
+    fn note(&self, act: impl FnOnce(&mut TrackerState)) {
+        self.inner.states.send_modify(|states| act(states.entry(self.tracker.clone()).or_default()));
+    }
+}
+
+/// A lease is renewed at half of it.
+fn half(lease_ms: u32) -> Duration {
+    Duration::from_millis(u64::from(lease_ms) / 2).max(FIRST_RETRY)
+}
+
+fn holding((resource, guard): Offered, permille: u16) -> Holding {
+    Holding { resource, permille, guard }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum TellError {
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    #[error("it refuses: {0}")]
+    Refused(String),
+    #[error("it answered {0}, which makes no sense here")]
+    Unexpected(String),
+}
+
+impl TellError {
+    fn unexpected(answer: &Answer) -> Self {
+        let text = format!("{answer:?}");
+        Self::Unexpected(text.chars().take(60).collect())
+    }
+}
