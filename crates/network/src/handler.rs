@@ -8,7 +8,7 @@ use std::{
     iter, option,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -87,7 +87,20 @@ pub(crate) struct Served {
     pub(crate) takes_pieces: Arc<AtomicBool>,
     /// `None` if the node is no tracker.
     pub(crate) calls: Option<mpsc::Sender<TrackerCall>>,
+    /// Streams that were opened to ask the tracker something and held no request.
+    pub(crate) unheard: Arc<AtomicU64>,
     pub(crate) limits: Limits,
+}
+
+/// Counts one more when dropped, whether what was waited for failed or took too long.
+struct Unheard<'a>(Option<&'a AtomicU64>);
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        if let Some(unheard) = self.0 {
+            unheard.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// The handler of one connection.
@@ -299,7 +312,10 @@ impl Inbound {
         let (Some(calls), Some(observed)) = (&served.calls, address::ip(remote)) else {
             return Err(ExchangeError::NotServed);
         };
+        let mut unheard = Unheard(Some(&*served.unheard));
         let request = exchange::hear(&mut stream).await?;
+        unheard.0 = None;
+        drop(unheard);
         let (call, answer) = TrackerCall::new(*peer, observed, remote.clone(), request);
         calls.send(call).await.map_err(|_| ExchangeError::NotServed)?;
         let answer = answer.await.map_err(|_| ExchangeError::NotServed)?;

@@ -6,7 +6,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -67,6 +67,7 @@ pub struct Network {
     commands: mpsc::Sender<Command>,
     pieces: Mutex<Option<mpsc::Receiver<PieceStream>>>,
     takes_pieces: Arc<AtomicBool>,
+    unheard: Arc<AtomicU64>,
     calls: Mutex<Option<mpsc::Receiver<TrackerCall>>>,
     listening: watch::Receiver<Vec<Multiaddr>>,
     neighbours: watch::Receiver<Vec<PeerAddress>>,
@@ -97,6 +98,7 @@ impl Network {
         let (bans, bans_end) = watch::channel(Bans::default());
         let links = Arc::new(Links::default());
         let takes_pieces = Arc::new(AtomicBool::new(false));
+        let unheard = Arc::new(AtomicU64::new(0));
         let limits = Limits {
             upload: Arc::new(Limit::new(config.upload)),
             download: Arc::new(Limit::new(config.download)),
@@ -105,6 +107,7 @@ impl Network {
             pieces: piece_ends,
             takes_pieces: takes_pieces.clone(),
             calls: config.serve_tracker.then_some(call_ends),
+            unheard: unheard.clone(),
             limits: limits.clone(),
         };
         let connections = Connections::new(
@@ -142,6 +145,7 @@ impl Network {
             commands,
             pieces: Mutex::new(Some(pieces)),
             takes_pieces,
+            unheard,
             calls: Mutex::new(config.serve_tracker.then_some(calls)),
             listening,
             neighbours,
@@ -321,6 +325,12 @@ impl Network {
     /// The calls to this tracker; `None` if the node isn't one, or if they have been taken.
     pub fn incoming_tracker_calls(&self) -> Option<mpsc::Receiver<TrackerCall>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// How many streams have been opened to ask this tracker something and held no request: they were cut
+    /// short, malformed, too long or silent. Shared, and it goes on counting.
+    pub fn unheard(&self) -> Arc<AtomicU64> {
+        self.unheard.clone()
     }
 
     /// The nodes that mDNS finds on the local network, as the list changes. Nothing about them is proved

@@ -16,9 +16,9 @@ use std::{
 
 use nearcast_protocol::{
     Group, PeerId, ResourceId, Role,
-    tracker::{Holding, Medium, Reach, Received, Registration, Renewal, Rule},
+    tracker::{Holding, Medium, Reach, Received, Registration, Renewal, Request, Rule},
 };
-use nearcast_tracker::{Caller, Place, Rules, Swarm, TopUp};
+use nearcast_tracker::{Caller, GroupTable, Place, Rules, Server, Swarm, TopUp};
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
 
 const EACH: usize = 20;
@@ -60,11 +60,12 @@ fn measure(holdings: usize) {
     world.renew();
     world.ask("lists in range, as messages", &in_range, whole);
     world.ask("lists filled up, as messages", &below, whole);
+    world.save();
     println!();
 }
 
 fn rules() -> Rules {
-    Rules { nodes: usize::MAX, holdings: usize::MAX, ..Rules::default() }
+    Rules { nodes: usize::MAX, holdings: usize::MAX, per_prefix: usize::MAX, ..Rules::default() }
 }
 
 struct World {
@@ -227,6 +228,62 @@ impl World {
     }
 }
 
+impl World {
+    /// Saves everything while somebody goes on asking, and takes it in again.
+    fn save(&mut self) {
+        if !chosen("snapshot") {
+            return;
+        }
+        let folder = std::env::temp_dir().join(format!("nearcast-engine-{}", std::process::id()));
+        let path = folder.join("snapshot");
+        let swarm = std::mem::replace(&mut self.swarm, Swarm::new(rules()));
+        let server = Server::new(swarm, GroupTable::default());
+        let saving = std::thread::spawn({
+            let (server, path) = (server.clone(), path.clone());
+            move || {
+                let (began, worked) = (Instant::now(), Worked::now());
+                server.save(&path).unwrap();
+                (began.elapsed(), worked.elapsed())
+            }
+        });
+        let (mut waits, mut number) = (Vec::new(), 0u32);
+        while !saving.is_finished() {
+            number = number.wrapping_add(1);
+            // Addresses and films vary, so that the pace allows it.
+            let caller = Ipv4Addr::from(0x0a00_0000 + number % (1 << 22)).into();
+            let began = Instant::now();
+            black_box(server.answer(PeerId::random(), caller, &Request::Count(id_of(number as usize % 100))));
+            waits.push(began.elapsed());
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        let (took, worked) = saving.join().unwrap();
+        waits.sort_unstable();
+        let within = |thousandths: usize| waits[waits.len() * thousandths / 1000].as_secs_f64() * 1e3;
+        let bytes = std::fs::metadata(&path).unwrap().len();
+        println!(
+            "  snapshot: {:.1} s, {:.1} s of them at work, {} MB; {} callers meanwhile waited {:.2} ms in 99 of 100 \
+             cases, {:.2} in 999 of 1000, {:.2} at most",
+            took.as_secs_f64(),
+            worked.as_secs_f64(),
+            bytes / 1_000_000,
+            waits.len(),
+            within(990),
+            within(999),
+            waits.last().unwrap().as_secs_f64() * 1e3,
+        );
+        let again = Server::new(Swarm::new(rules()), GroupTable::default());
+        let began = Instant::now();
+        let restored = again.restore(&path).unwrap().unwrap();
+        println!(
+            "  taken in again: {} nodes, {} holdings in {:.1} s",
+            restored.nodes,
+            restored.holdings,
+            began.elapsed().as_secs_f64()
+        );
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
+
 /// Reads all that a message would tell of each peer.
 fn read(world: &mut World, (caller, resource): &Asker) -> usize {
     let listing = world.swarm.choose(world.now, caller, resource, &mut world.dice);
@@ -239,7 +296,7 @@ fn read(world: &mut World, (caller, resource): &Asker) -> usize {
 }
 
 fn whole(world: &mut World, (caller, resource): &Asker) -> usize {
-    black_box(world.swarm.find(world.now, caller, resource, &mut world.dice)).peers.len()
+    black_box(world.swarm.find(world.now, caller, resource, false, &mut world.dice)).peers.len()
 }
 
 fn id_of(resource: usize) -> ResourceId {

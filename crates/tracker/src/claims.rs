@@ -1,6 +1,9 @@
 //! Which publisher says that which URL stands for which link (R6).
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::Bound::{Excluded, Unbounded},
+};
 
 use nearcast_protocol::tracker::{Claim, MAX_CLAIMS, Text};
 
@@ -50,6 +53,22 @@ impl Claims {
                 self.by_publisher.remove(&publisher);
             }
         }
+    }
+
+    /// How many stand, of all publishers together.
+    pub fn standing(&self) -> usize {
+        self.standing
+    }
+
+    /// Some of what one publisher claims, those that come after a URL.
+    pub fn some_of(&self, publisher: Slot, after: &str, many: usize) -> Vec<Claim> {
+        let urls =
+            self.by_publisher.get(&publisher).map(|urls| urls.range::<str, _>((Excluded(after), Unbounded)));
+        let claim = |url: &String| {
+            let (_, link) = self.by_url.get(url)?.iter().find(|(slot, _)| *slot == publisher)?;
+            Some(Claim { url: url.clone(), link: link.clone() })
+        };
+        urls.into_iter().flatten().take(many).filter_map(claim).collect()
     }
 
     /// The links that are claimed for a URL, each once, the longest standing first.

@@ -44,6 +44,16 @@ impl Homes {
         self.ids.get(home, |id| self.homes.get(id as usize).is_some_and(|(known, _)| known == home))
     }
 
+    /// No id is as high as this.
+    pub fn span(&self) -> usize {
+        self.homes.capacity()
+    }
+
+    /// A home and how many nodes it has, by id.
+    pub fn at(&self, id: usize) -> Option<(Home, u32)> {
+        self.homes.get(id).copied()
+    }
+
     pub fn group(&self, id: HomeId) -> Group {
         match self.homes.get(id as usize) {
             Some((Home::Group(group), _)) => *group,

@@ -28,10 +28,16 @@
 //! | `claims` | which URL stands for which link |
 //! | `guarding` | protected resources: tokens, and the ids of their swarms |
 //! | [`group_table`] | [`GroupTable`]: address prefix → group, read from CSV |
-//! | [`pace`] | how often one address may ask |
+//! | [`access`] | [`Access`]: the films that alone are tracked, and what is denied |
+//! | [`limits`], [`pace`], `prefix` | how often one address may ask, for how much, with how many nodes |
+//! | [`purge`] | forgetting what is denied, a few nodes at a time |
+//! | [`survey`] | the films and networks that a status page shows |
+//! | [`snapshot`] | what is remembered, saved to a file and read from it |
+//! | [`metrics`] | [`Metrics`]: what is counted |
 //! | [`datagrams`] | leases renewed without a connection |
 //! | [`server`] | [`Server`]: calls in, answers out |
 
+pub mod access;
 pub mod bridges;
 mod claims;
 pub mod datagrams;
@@ -43,24 +49,36 @@ mod holders;
 mod home;
 mod identity;
 mod index;
+pub mod limits;
 pub mod listing;
 mod lists;
+pub mod metrics;
 mod node;
 mod nodes;
 pub mod pace;
+mod prefix;
+pub mod purge;
 pub mod regroup;
 mod resources;
 pub mod rules;
 pub mod server;
+pub mod snapshot;
+pub mod survey;
 pub mod swarm;
 pub mod top_up;
 mod wheel;
 
+pub use access::{Access, AccessError};
 pub use bridges::BridgePolicy;
 pub use group_table::{BadLines, GroupTable, GroupTableError, Place};
+pub use limits::{Limits, LimitsError};
 pub use listing::{Listed, Listing};
+pub use metrics::{Counted, Extent, Metrics};
+pub use purge::Purging;
 pub use regroup::Regrouping;
 pub use rules::{Rules, RulesError};
 pub use server::Server;
+pub use snapshot::{Restored, SnapshotError};
+pub use survey::Survey;
 pub use swarm::{Caller, Swarm};
 pub use top_up::TopUp;

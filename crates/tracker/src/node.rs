@@ -8,7 +8,7 @@ use std::{
 use multiaddr::Protocol;
 use nearcast_protocol::{
     Multiaddr, Role,
-    tracker::{Reach, Registration},
+    tracker::{Medium, Reach, Registration},
     wire::MAX_ADDRESSES,
 };
 
@@ -80,6 +80,21 @@ impl Node {
         };
         node.set_spare_upload(registration.spare_upload);
         node
+    }
+
+    /// What it registered, as far as it is remembered, but for what it holds.
+    pub fn registration(&self, lists: &Lists) -> Registration {
+        Registration {
+            version: String::new(),
+            role: self.role,
+            tcp_port: self.tcp_port,
+            quic_port: self.quic_port,
+            reach: self.reach,
+            medium: Medium::Unknown,
+            local: unpack(lists.get(&self.local)),
+            holdings: Vec::new(),
+            spare_upload: self.spare_upload(),
+        }
     }
 
     /// Gives back what it has in the lists.

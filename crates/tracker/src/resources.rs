@@ -5,7 +5,7 @@ use slab::Slab;
 
 use crate::{
     holder::{Holder, Key},
-    holders::Holders,
+    holders::{Holders, Tally},
     home::HomeId,
     index::Index,
 };
@@ -39,6 +39,21 @@ impl Resources {
 
     pub fn holders(&self, number: Number) -> Option<&Holders> {
         self.resources.get(number as usize).map(|resource| &resource.holders)
+    }
+
+    /// A resource's id and its holders.
+    pub fn get(&self, number: Number) -> Option<(ResourceId, &Holders)> {
+        self.resources.get(number as usize).map(|resource| (resource.id, &resource.holders))
+    }
+
+    /// No number is as high as this.
+    pub fn span(&self) -> usize {
+        self.resources.capacity()
+    }
+
+    /// A resource and how many hold it, by number.
+    pub fn tally(&self, number: usize) -> Option<(ResourceId, Tally)> {
+        self.resources.get(number).map(|resource| (resource.id, resource.holders.all()))
     }
 
     pub fn is_held_by(&self, number: Number, key: Key) -> bool {

@@ -27,6 +27,8 @@ pub struct Rules {
     pub nodes: usize,
     /// How many holdings of all nodes together are remembered. Beyond it, a node may still find others.
     pub holdings: usize,
+    /// How many nodes are remembered of one /24 (IPv4) or /48 (IPv6): identities cost nothing, addresses do.
+    pub per_prefix: usize,
 }
 
 /// Why rules make no sense.
@@ -58,6 +60,7 @@ impl Default for Rules {
             lease: Duration::from_secs(600),
             nodes: 1_000_000,
             holdings: 10_000_000,
+            per_prefix: 10_000,
         }
     }
 }

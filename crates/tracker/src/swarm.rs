@@ -20,6 +20,7 @@ use crate::{
     lists::Lists,
     node::{Node, Slot, seconds},
     nodes::Nodes,
+    prefix::Prefixes,
     resources::Resources,
     rules::Rules,
     wheel::{Wheel, milliseconds},
@@ -27,6 +28,8 @@ use crate::{
 
 /// Bytes/s: a line of 10 Gbit/s is the fastest that a report is believed for.
 const FASTEST: u64 = 1_250_000_000;
+/// Groups whose sums of reports are remembered.
+const NETWORKS: usize = 4096;
 
 /// Who speaks to the tracker, by what it can't lie about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +58,11 @@ pub struct Swarm {
     pub(crate) bridges: Bridges,
     pub(crate) distances: Distances,
     /// Holdings of all nodes together.
-    held: usize,
-    leases: Wheel,
-    claims: Claims,
-    received: BTreeMap<Group, Received>,
+    pub(crate) held: usize,
+    pub(crate) leases: Wheel,
+    pub(crate) claims: Claims,
+    pub(crate) received: BTreeMap<Group, Received>,
+    prefixes: Prefixes,
 }
 
 impl Swarm {
@@ -78,6 +82,7 @@ impl Swarm {
             leases: Wheel::new(rules.lease.mul_f64(1.1)),
             claims: Claims::default(),
             received: BTreeMap::new(),
+            prefixes: Prefixes::default(),
         }
     }
 
@@ -111,6 +116,25 @@ impl Swarm {
         self.held
     }
 
+    /// How many URLs are claimed, by all publishers together.
+    pub fn claims(&self) -> usize {
+        self.claims.standing()
+    }
+
+    /// Whether a caller isn't known and its prefix has as many nodes as it may.
+    pub fn prefix_is_full(&self, caller: &Caller) -> bool {
+        let full = self.prefixes.nodes(caller.observed) >= self.rules.per_prefix;
+        full && self.nodes.slot_of(&caller.peer).is_none()
+    }
+
+    /// Whether a peer holds a resource, as of the last question.
+    pub fn holds(&self, peer: &PeerId, resource: &ResourceId) -> bool {
+        let (slot, number) = (self.nodes.slot_of(peer), self.resources.number_of(resource));
+        let (Some(slot), Some(number)) = (slot, number) else { return false };
+        let key = self.nodes.get(slot).map(|node| Key::new(node.home, slot));
+        key.is_some_and(|key| self.resources.is_held_by(number, key))
+    }
+
     /// The sum of what the nodes of each group have reported to have received since the start.
     pub fn received(&self) -> &BTreeMap<Group, Received> {
         &self.received
@@ -127,7 +151,7 @@ impl Swarm {
     ) -> Option<Lease> {
         self.expire(now);
         let known = self.nodes.slot_of(&caller.peer);
-        if known.is_none() && self.nodes.len() >= self.rules.nodes {
+        if known.is_none() && (self.nodes.len() >= self.rules.nodes || self.prefix_is_full(caller)) {
             return None;
         }
         let home = self.homes.enter(Home::of(caller))?;
@@ -141,6 +165,7 @@ impl Swarm {
                 let mut known = std::mem::replace(known, node);
                 known.clear(&mut self.lists);
                 self.homes.leave(known.home);
+                self.prefixes.leave(known.observed);
                 slot
             }
             None => match self.nodes.insert(node) {
@@ -152,6 +177,7 @@ impl Swarm {
                 }
             },
         };
+        self.prefixes.enter(caller.observed);
         if registration.role != Role::Publisher {
             self.claims.forget(slot);
         }
@@ -210,6 +236,21 @@ impl Swarm {
         Some((slot, self.lease(now, slot, rng)))
     }
 
+    /// Whether a report is of more than any line carries in the time since the node's last one.
+    pub fn disbelieves(&self, now: Duration, peer: &PeerId, received: Received) -> bool {
+        let node = self.nodes.slot_of(peer).and_then(|slot| self.nodes.get(slot));
+        let time = |node: &Node| u64::from(seconds(now).saturating_sub(node.reported)) + 1;
+        node.is_some_and(|node| received.all() > FASTEST.saturating_mul(time(node)))
+    }
+
+    /// Adds what nodes of a group have received to its sum. Of more groups than are remembered, the later ones
+    /// count together, as of an unknown one.
+    pub(crate) fn credit(&mut self, group: Group, received: Received) {
+        let room = self.received.len() < NETWORKS || self.received.contains_key(&group);
+        let sum = self.received.entry(if room { group } else { Group::UNKNOWN }).or_default();
+        *sum = sum.plus(received);
+    }
+
     /// Renews by datagram: the lease alone, and what was received. Who sends it is proved by its seal; it
     /// counts if it names the mark of the lease that the node has, and changes that mark.
     pub fn renew_marked(
@@ -248,8 +289,8 @@ impl Swarm {
         let time = u64::from(seconds(now).saturating_sub(node.reported)) + 1;
         node.reported = seconds(now);
         if received.all() > 0 && received.all() <= FASTEST.saturating_mul(time) {
-            let sum = self.received.entry(self.homes.group(node.home)).or_default();
-            *sum = sum.plus(received);
+            let group = self.homes.group(node.home);
+            self.credit(group, received);
         }
     }
 
@@ -302,13 +343,14 @@ impl Swarm {
         Some(Lease { lease_ms, group, observed: node.observed_addresses(), ticket: None })
     }
 
-    fn forget(&mut self, slot: Slot) {
+    pub(crate) fn forget(&mut self, slot: Slot) {
         self.let_go_of_all(slot);
         self.claims.forget(slot);
         self.leases.remove(slot);
         if let Some(mut node) = self.nodes.remove(slot) {
             node.clear(&mut self.lists);
             self.homes.leave(node.home);
+            self.prefixes.leave(node.observed);
         }
     }
 
@@ -335,7 +377,7 @@ impl Swarm {
         }
     }
 
-    fn let_go_of(&mut self, slot: Slot, resource: &ResourceId) {
+    pub(crate) fn let_go_of(&mut self, slot: Slot, resource: &ResourceId) {
         let Some(node) = self.nodes.get_mut(slot) else { return };
         let Some(number) = self.resources.number_of(resource) else { return };
         if self.resources.remove(number, Key::new(node.home, slot)) {

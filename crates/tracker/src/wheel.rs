@@ -68,6 +68,11 @@ impl Wheel {
         self.link(slot);
     }
 
+    /// When a slot's lease ends, in ms.
+    pub fn ends(&self, slot: Slot) -> Option<u64> {
+        self.leases.get(slot as usize).filter(|lease| lease.before != VACANT).map(|lease| lease.ends)
+    }
+
     /// How long a slot's lease holds from now on, in ms.
     pub fn left(&self, slot: Slot, now: u64) -> u64 {
         self.leases.get(slot as usize).map_or(0, |lease| lease.ends.saturating_sub(now))

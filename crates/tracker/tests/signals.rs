@@ -3,76 +3,9 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::{
-    io::{BufRead, BufReader, Read},
-    process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
-    time::Duration,
-};
+mod running;
 
-/// Longer than anything here takes, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A running tracker; dropping it kills it.
-struct Running {
-    child: Child,
-    said: Receiver<String>,
-}
-
-impl Running {
-    fn start(arguments: &[&str]) -> Self {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_nearcast-tracker"));
-        program.args(arguments).env_remove("RUST_LOG").stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = program.spawn().unwrap();
-        let (sender, said) = channel();
-        let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        for stream in [Box::new(out) as Box<dyn Read + Send>, Box::new(err)] {
-            let sender = sender.clone();
-            std::thread::spawn(move || {
-                let lines = BufReader::new(stream).lines().map_while(Result::ok);
-                lines.for_each(|line| sender.send(line).unwrap_or_default());
-            });
-        }
-        Self { child, said }
-    }
-
-    fn wait_for(&self, text: &str) -> String {
-        let mut before = Vec::new();
-        loop {
-            match self.said.recv_timeout(PATIENCE) {
-                Ok(line) if line.contains(text) => return line,
-                Ok(line) => before.push(line),
-                Err(_) => panic!("{text:?} was never said, only {before:#?}"),
-            }
-        }
-    }
-
-    /// For what comes in two streams, in whichever order it is read.
-    fn wait_for_both(&self, one: &str, other: &str) {
-        let (mut waiting, mut before) = (vec![one, other], Vec::new());
-        while !waiting.is_empty() {
-            match self.said.recv_timeout(PATIENCE) {
-                Ok(line) => {
-                    waiting.retain(|text| !line.contains(text));
-                    before.push(line);
-                }
-                Err(_) => panic!("{waiting:?} was never said, only {before:#?}"),
-            }
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.child.kill().unwrap_or_default();
-        self.child.wait().map(drop).unwrap_or_default();
-    }
-}
+use running::Running;
 
 #[test]
 fn a_table_is_read_anew_and_a_bad_one_is_not_taken() {

@@ -5,16 +5,25 @@
 //! | `cli` | what can be typed |
 //! | `settings` | what can be set, by flag or in a file |
 //! | `serve` | the tracker from its start to its end |
+//! | `watch` | tables, lists and settings, read anew when they change |
+//! | `saving` | what is remembered, saved now and then and taken in at the start |
+//! | `site` | the status page, the numbers for Prometheus, whether all is well |
+//! | `page`, `wall` | the status page, and what it shows |
+//! | `notify` | what the service manager is told |
 //! | `renewals` | the sockets for renewals by datagram |
-//! | `tables` | the group table, read anew when it changes |
 //! | `print` | what goes to the standard output |
 
 mod cli;
+mod notify;
+mod page;
 mod print;
 mod renewals;
+mod saving;
 mod serve;
 mod settings;
-mod tables;
+mod site;
+mod wall;
+mod watch;
 
 use std::{io::IsTerminal, process::ExitCode};
 
@@ -39,13 +48,13 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     if cli.print_config {
         return print::lines([settings::commented()?.trim_end()]);
     }
-    let settings = cli.settings.with_file()?;
+    let settings = cli.settings.clone().with_file()?;
     match cli.command {
         Some(Command::Group { addresses }) => print::groups(&settings, &addresses),
         None => tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?
-            .block_on(serve::until_told_to_stop(&settings)),
+            .block_on(serve::until_told_to_stop(cli.settings, &settings)),
     }
 }
 

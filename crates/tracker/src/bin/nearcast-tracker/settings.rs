@@ -1,18 +1,24 @@
 //! What can be set, by flag or in a settings file. The comment of a field is its help and its comment in the
 //! file that `--print-config` prints.
 
+mod file;
+
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use multiaddr::Protocol;
 use nearcast_protocol::Multiaddr;
-use nearcast_tracker::{BridgePolicy, GroupTable, Rules, TopUp};
+use nearcast_tracker::{Access, BridgePolicy, GroupTable, Limits, Rules, TopUp};
 use serde::{Deserialize, Deserializer, Serialize};
+
+pub use file::commented;
+
+const MB: u64 = 1_000_000;
 
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -53,23 +59,61 @@ pub struct Settings {
     /// How many holdings of all nodes together are remembered [default: 10000000].
     #[arg(long, value_name = "NUMBER")]
     pub holdings: Option<usize>,
+    /// How many nodes of one /24 (IPv4) or /48 (IPv6) are remembered, so that nobody fills a film's list
+    /// alone [default: 10000].
+    #[arg(long, value_name = "NUMBER")]
+    pub per_prefix: Option<usize>,
+    /// Above this memory of the whole process, in MB, nothing more is remembered; questions are still
+    /// answered. 0 for no bound [default: 2048].
+    #[arg(long, value_name = "MB")]
+    pub memory: Option<u64>,
     /// The UDP port where leases are renewed without a connection [default: one above the TCP port].
     #[arg(long, value_name = "PORT")]
     pub renewals: Option<u16>,
     /// How many connections may be open at once [default: 4096].
     #[arg(long, value_name = "NUMBER")]
     pub connections: Option<u32>,
+    /// How many requests a second one address may make in the long run [default: 60].
+    #[arg(long, value_name = "NUMBER")]
+    pub pace: Option<u32>,
+    /// How many requests one address may make at once [default: 300].
+    #[arg(long, value_name = "NUMBER")]
+    pub burst: Option<u32>,
+    /// How many different films one node may ask for in a minute; fifty times as many may be asked for from
+    /// one /24 or /48. It keeps anyone from finding out who holds what of a long list [default: 120].
+    #[arg(long, value_name = "NUMBER")]
+    pub distinct: Option<u32>,
+    /// Track only the films this file lists, one id a line; # begins a comment. Without it every film is
+    /// tracked. Read anew when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub listed: Option<PathBuf>,
+    /// Neither serve nor list what this file denies: film ids, peer ids and address prefixes, one a line;
+    /// repeat it for several files. Read anew when a file changes.
+    #[arg(long, value_name = "FILE")]
+    #[serde(deserialize_with = "one_or_several", skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<PathBuf>,
+    /// Where to serve the status page, /metrics for Prometheus and /healthz, such as 127.0.0.1:4480. They
+    /// say which films are held most and by how many: keep them among yourselves [default: nowhere].
+    #[arg(long, value_name = "IP:PORT")]
+    pub status: Option<SocketAddr>,
+    /// What is remembered is saved to the state folder every so many seconds, if anything changed, and at
+    /// the end; a tracker that restarts knows everyone again. 0 to save nothing [default: 60].
+    #[arg(long, value_name = "SECONDS")]
+    pub snapshot: Option<u64>,
 }
 
 impl Settings {
     /// These settings, and where they are silent, those of the settings file.
     pub fn with_file(self) -> anyhow::Result<Self> {
-        let Some(path) = self.config.clone() else { return Ok(self) };
+        let Some(path) = self.config.clone() else { return self.check().map(|()| self) };
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("the settings {} can't be read", path.display()))?;
-        let file: Self = toml::from_str(&text)
-            .with_context(|| format!("the settings {} make no sense", path.display()))?;
-        Ok(self.or(file))
+        let senseless = || format!("the settings {} make no sense", path.display());
+        let file = file::read(&text).with_context(senseless)?;
+        file.check().map_err(|error| file::at_its_line(&text, error)).with_context(senseless)?;
+        let both = self.or(file);
+        both.check()?;
+        Ok(both)
     }
 
     fn or(self, other: Self) -> Self {
@@ -85,8 +129,17 @@ impl Settings {
             lease: self.lease.or(other.lease),
             nodes: self.nodes.or(other.nodes),
             holdings: self.holdings.or(other.holdings),
+            per_prefix: self.per_prefix.or(other.per_prefix),
+            memory: self.memory.or(other.memory),
             renewals: self.renewals.or(other.renewals),
             connections: self.connections.or(other.connections),
+            pace: self.pace.or(other.pace),
+            burst: self.burst.or(other.burst),
+            distinct: self.distinct.or(other.distinct),
+            listed: self.listed.or(other.listed),
+            deny: if self.deny.is_empty() { other.deny } else { self.deny },
+            status: self.status.or(other.status),
+            snapshot: self.snapshot.or(other.snapshot),
         }
     }
 
@@ -97,7 +150,7 @@ impl Settings {
             true => format!("{at}/4401/quic-v1").parse(),
             false => format!("{at}/4401").parse(),
         });
-        let rules = Rules::default();
+        let (rules, limits) = (Rules::default(), Limits::default());
         Ok(Self {
             listen: listen.collect::<Result<_, _>>()?,
             low: Some(rules.low),
@@ -107,7 +160,13 @@ impl Settings {
             lease: Some(rules.lease.as_secs()),
             nodes: Some(rules.nodes),
             holdings: Some(rules.holdings),
+            per_prefix: Some(rules.per_prefix),
+            memory: Some(limits.memory / MB),
             connections: Some(4096),
+            pace: Some(limits.pace),
+            burst: Some(limits.burst),
+            distinct: Some(limits.distinct),
+            snapshot: Some(60),
             ..Self::default()
         })
     }
@@ -153,8 +212,51 @@ impl Settings {
             lease: self.lease.map_or(default.lease, Duration::from_secs),
             nodes: self.nodes.unwrap_or(default.nodes),
             holdings: self.holdings.unwrap_or(default.holdings),
+            per_prefix: self.per_prefix.unwrap_or(default.per_prefix),
         };
         Ok(rules.checked()?)
+    }
+
+    pub fn limits(&self) -> anyhow::Result<Limits> {
+        let default = Limits::default();
+        let limits = Limits {
+            pace: self.pace.unwrap_or(default.pace),
+            burst: self.burst.unwrap_or(default.burst),
+            distinct: self.distinct.unwrap_or(default.distinct),
+            memory: self.memory.map_or(default.memory, |megabytes| megabytes.saturating_mul(MB)),
+        };
+        Ok(limits.checked()?)
+    }
+
+    /// Who and what is served.
+    pub fn access(&self) -> anyhow::Result<Access> {
+        Ok(Access::read(self.listed.as_deref(), self.deny.iter().map(PathBuf::as_path))?)
+    }
+
+    /// How often what is remembered is saved; `None` for never.
+    pub fn saved_every(&self) -> Option<Duration> {
+        Some(Duration::from_secs(self.snapshot.unwrap_or(60))).filter(|every| !every.is_zero())
+    }
+
+    /// Why these settings make no sense, if they don't.
+    fn check(&self) -> anyhow::Result<()> {
+        self.rules()?;
+        self.limits()?;
+        ensure!(self.connections != Some(0), "with 0 connections nobody can ask; choose at least 1");
+        Ok(())
+    }
+
+    /// Names those of the settings in which another differs and that only a restart brings into force.
+    pub fn need_restart(&self, other: &Self) -> Vec<&'static str> {
+        let differ = [
+            ("listen", self.listen != other.listen),
+            ("state", self.state != other.state),
+            ("connections", self.connections != other.connections),
+            ("status", self.status != other.status),
+            ("renewals", self.renewals != other.renewals),
+            ("snapshot", self.snapshot != other.snapshot),
+        ];
+        differ.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
     }
 
     /// The group table; empty if none is set.
@@ -186,37 +288,6 @@ fn one_or_several<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D:
     })
 }
 
-/// A settings file that says what each setting is for. Those with a default stand there with it, behind `#`
-/// alone; the others as examples, behind `# `.
-pub fn commented() -> anyhow::Result<String> {
-    let defaults = toml::Table::try_from(Settings::defaults()?)?;
-    let command = Settings::augment_args(clap::Command::new("nearcast-tracker"));
-    let mut text =
-        String::from("# The settings of nearcast-tracker. Take the # away from what you change.\n");
-    for setting in command.get_arguments().filter(|setting| setting.get_id() != "config") {
-        let key = setting.get_id();
-        let help = setting.get_help().map(ToString::to_string).unwrap_or_default();
-        let (help, default) = help.split_once(" [default: ").unwrap_or((help.trim_end_matches('.'), ""));
-        text += &format!("\n# {help}");
-        let possible = setting.get_possible_values();
-        if !possible.is_empty() {
-            let names: Vec<_> = possible.iter().map(clap::builder::PossibleValue::get_name).collect();
-            text += &format!(": {}", names.join(", "));
-        }
-        match (defaults.get(key.as_str()), setting.get_value_names()) {
-            (Some(value), _) => text += &format!(".\n#{key} = {value}\n"),
-            (None, example) => {
-                if let Some((default, _)) = default.split_once(']') {
-                    text += &format!("; if none is named, {default}");
-                }
-                let example = example.and_then(|names| names.first()).map_or("", |name| name.as_str());
-                text += &format!(".\n# {key} = \"{example}\"\n");
-            }
-        }
-    }
-    Ok(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,9 +303,13 @@ mod tests {
         let printed: Settings = toml::from_str(&taken.join("\n")).unwrap();
         assert_eq!(printed, Settings::defaults().unwrap(), "{text}");
         assert_eq!(printed.rules().unwrap(), Rules::default());
-        for key in
-            ["# groups = \"FILE\"", "# state = \"FOLDER\"", "#top_up = \"mixed\"", "nearest, best, random"]
-        {
+        for key in [
+            "# groups = \"FILE\"",
+            "# state = \"FOLDER\"",
+            "#top_up = \"mixed\"",
+            "nearest, best, random",
+            "# status = ",
+        ] {
             assert!(text.contains(key), "{key} isn't in:\n{text}");
         }
     }
@@ -265,7 +340,18 @@ mod tests {
         std::fs::write(&path, "hihg = 7\n").unwrap();
         let error = format!("{:#}", flags.clone().with_file().unwrap_err());
         assert!(error.contains("tracker.toml") && error.contains("hihg"), "{error}");
-        std::fs::write(&path, "high = 2\n").unwrap();
-        assert!(flags.with_file().unwrap().rules().is_err());
+        // What the flags and the file make together has to make sense too.
+        std::fs::write(&path, "high = 50\n").unwrap();
+        let flags = Settings { low: Some(60), ..flags };
+        assert!(flags.with_file().unwrap_err().to_string().contains("60 to 50"));
+    }
+
+    #[test]
+    fn what_a_restart_is_needed_for_is_named() {
+        let (before, mut after) = (Settings::default(), Settings::default());
+        (after.low, after.pace) = (Some(7), Some(9));
+        assert!(before.need_restart(&after).is_empty());
+        (after.snapshot, after.connections) = (Some(0), Some(9));
+        assert_eq!(before.need_restart(&after), ["connections", "snapshot"]);
     }
 }
