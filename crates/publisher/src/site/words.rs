@@ -72,8 +72,6 @@ pub(crate) struct Words {
     pub elsewhere_link: &'static str,
     pub busy: &'static str,
     pub busy_more: &'static str,
-    pub refused: &'static str,
-    pub refused_more: &'static str,
     pub to_catalogue: &'static str,
 }
 
@@ -145,8 +143,6 @@ const ENGLISH: Words = Words {
     elsewhere_link: "The app finds the viewers who hold it by itself.",
     busy: "All places without the app are taken",
     busy_more: "The server gives a few viewers films directly. Try again in a moment, or watch with the app, which gets the film from other viewers.",
-    refused: "You may not see this",
-    refused_more: "The film is protected, and your link has expired or isn't for you. Ask where you got it for a new one.",
     to_catalogue: "To the catalogue",
 };
 
@@ -218,8 +214,6 @@ const CHINESE: Words = Words {
     elsewhere_link: "应用会自己找到持有它的观众。",
     busy: "无应用观看的名额已满",
     busy_more: "服务器只能直接为少数观众提供影片。请稍后再试，或者使用应用观看：应用从其他观众那里获取影片。",
-    refused: "您无权观看",
-    refused_more: "这部影片受保护，您的链接已过期或不属于您。请向提供链接的人索取新的链接。",
     to_catalogue: "前往目录",
 };
 

@@ -21,8 +21,6 @@ pub(crate) enum Trouble {
     },
     /// All places for those without the app are taken.
     Busy,
-    /// The film is protected and the visitor has no right to it.
-    Refused,
 }
 
 impl Trouble {
@@ -35,7 +33,6 @@ impl Trouble {
             Self::Gone => (words.gone, words.gone_more),
             Self::Elsewhere { .. } => (words.elsewhere, words.elsewhere_more),
             Self::Busy => (words.busy, words.busy_more),
-            Self::Refused => (words.refused, words.refused_more),
         }
     }
 
