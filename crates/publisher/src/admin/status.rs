@@ -267,7 +267,7 @@ fn live(desk: &Desk, words: &Words) -> Markup {
         (trackers(desk, words))
         (busiest(desk, words))
         (networks(desk, words))
-        section class="panel" {
+        section class="panel" tabindex="0" aria-label=(words.hashing) {
             h2 { (words.hashing) }
             @if snapshot.hashing.is_empty() && snapshot.waiting.files == 0 { p class="soft" { (words.all_hashed) } } @else {
                 table {
@@ -288,7 +288,7 @@ fn live(desk: &Desk, words: &Words) -> Markup {
                 }
             }
         }
-        section class="panel" {
+        section class="panel" tabindex="0" aria-label=(words.problems) {
             h2 { (words.problems) }
             @if snapshot.problems.is_empty() { p class="soft" { (words.no_problems) } } @else {
                 table {
@@ -303,7 +303,7 @@ fn live(desk: &Desk, words: &Words) -> Markup {
 fn trackers(desk: &Desk, words: &Words) -> Markup {
     let states = desk.controller.trackers().borrow().clone();
     html! {
-        section class="panel" {
+        section class="panel" tabindex="0" aria-label=(words.trackers) {
             h2 { (words.trackers) }
             @if desk.controller.settings().trackers.is_empty() { p class="bad" { (words.no_tracker) } } @else {
                 table {
@@ -331,7 +331,7 @@ fn trackers(desk: &Desk, words: &Words) -> Markup {
 fn busiest(desk: &Desk, words: &Words) -> Markup {
     let demands = demands(desk);
     html! {
-        section class="panel" {
+        section class="panel" tabindex="0" aria-label=(words.busiest) {
             h2 { (words.busiest) }
             @if demands.is_empty() { p class="soft" { (words.nothing_given) } } @else {
                 table {
@@ -366,7 +366,7 @@ fn networks(desk: &Desk, words: &Words) -> Markup {
     networks.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     html! {
         @if !networks.is_empty() {
-            section class="panel" {
+            section class="panel" tabindex="0" aria-label=(words.networks) {
                 h2 { (words.networks) }
                 table {
                     thead { tr { th scope="col" { (words.network) } th scope="col" class="number" { (words.given) } } }
