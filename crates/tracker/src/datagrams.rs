@@ -11,7 +11,7 @@ use nearcast_protocol::{
 };
 use tokio::net::UdpSocket;
 
-use crate::server::Server;
+use crate::server::{Server, State};
 
 /// Datagrams that are taken from the system before any is answered: the swarm is locked once for all.
 const BATCH: usize = 64;
@@ -75,8 +75,27 @@ impl Server {
             batch.fill(&socket);
             let tally = batch.answer(&self, &socket, &secret);
             tracing::debug!(renewals = tally.answered, bad = tally.bad, "renewed by datagram");
-            self.note_datagrams(tally);
+            self.metrics().datagrams(tally);
         }
+    }
+}
+
+impl Server {
+    /// From now on leases come with a ticket for renewals by datagram at these sockets, each of which has
+    /// to be served by [`Server::renew_by_datagram`] with the same secret. Whoever knows the secret can renew
+    /// in anyone's name; kept from one start to the next, it spares everyone a new ticket.
+    pub fn give_tickets(&self, secret: [u8; 32], sockets: &[UdpSocket]) {
+        self.state().tickets = Some(Tickets::new(secret, sockets));
+    }
+
+    /// Counts renewals whose senders are proved, all at one time.
+    fn renew_all<'a>(&self, renewals: impl Iterator<Item = Renewing<'a>>, answers: &mut Vec<Answer>) {
+        answers.clear();
+        let mut state = self.state();
+        let now = self.now(&state);
+        let State { swarm, dice, changes, .. } = &mut *state;
+        answers.extend(renewals.map(|(observed, renewal)| swarm.renew_marked(now, observed, renewal, dice)));
+        *changes += answers.len() as u64;
     }
 }
 
@@ -137,4 +156,4 @@ impl Batch {
 }
 
 /// A proved renewal and the address it comes from.
-pub(crate) type Renewing<'a> = (IpAddr, &'a Renewal);
+type Renewing<'a> = (IpAddr, &'a Renewal);

@@ -20,6 +20,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use crate::datagrams::Tally;
+
 type Labels = Vec<(&'static str, String)>;
 
 /// Why a request isn't answered as asked.
@@ -46,12 +48,14 @@ pub(crate) enum Refusal {
     NoPublisher,
     /// A report of more than a line carries: the rest of the renewal is heard.
     Report,
+    /// No good token for a protected film.
+    Token,
 }
 
 const KINDS: [&str; 9] =
     ["register", "renew", "withdraw", "find", "count", "resolve", "claim", "count_protected", "find_for"];
 const RULES: [&str; 3] = ["in_range", "above_range", "topped_up"];
-const REFUSALS: [&str; 10] = [
+const REFUSALS: [&str; 11] = [
     "pace",
     "distinct",
     "full",
@@ -62,6 +66,7 @@ const REFUSALS: [&str; 10] = [
     "not_listed",
     "no_publisher",
     "report",
+    "token",
 ];
 const SOURCES: [&str; 3] = ["own_group", "other_groups", "publishers"];
 
@@ -106,6 +111,8 @@ pub struct Metrics {
     refusals: [Counter; REFUSALS.len()],
     seconds: Histogram,
     bad: Counter,
+    /// Renewals by datagram that were answered, and datagrams that were none.
+    datagrams: [Counter; 2],
     reloads: [Counter; 4],
     snapshots: [Counter; 2],
     received: [Counter; SOURCES.len()],
@@ -146,6 +153,8 @@ impl Default for Metrics {
         let bad = Counter::default();
         let help = "Streams that held no request: cut short, malformed, too long, or silent";
         r.register("bad_messages", help, bad.clone());
+        let help = "Datagrams: leases renewed, and what was none or not sealed rightly";
+        let datagrams = each(r, "datagrams", help, "outcome", ["answered", "bad"]);
         let help = "Readings of tables and lists while running, by what was read and whether it was taken";
         let family = Family::<Labels, Counter>::default();
         r.register("reloads", help, family.clone());
@@ -182,6 +191,7 @@ impl Default for Metrics {
             refusals,
             seconds,
             bad,
+            datagrams,
             reloads,
             snapshots,
             received,
@@ -289,6 +299,17 @@ impl Metrics {
             Request::FindFor { .. } => 8,
         };
         self.requests[kind].inc();
+    }
+
+    pub(crate) fn datagrams(&self, more: Tally) {
+        self.datagrams[0].inc_by(more.answered);
+        self.datagrams[1].inc_by(more.bad);
+    }
+
+    /// Datagrams since the start.
+    pub fn datagrams_counted(&self) -> Tally {
+        let [answered, bad] = &self.datagrams;
+        Tally { answered: answered.get(), bad: bad.get() }
     }
 
     pub(crate) fn took(&self, time: Duration) {

@@ -11,19 +11,18 @@ use std::{
 
 use nearcast_network::TrackerCall;
 use nearcast_protocol::{
-    Guard, PeerId, TokenError, renewal,
+    Guard, PeerId, TokenError,
     tracker::{Answer, Find, Holding, Lease, Registration, Renewal, Request},
 };
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{
-    net::UdpSocket,
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
 use crate::{
     access::{Access, NotTracked},
-    datagrams::{Renewing, Tally, Tickets},
+    datagrams::Tickets,
     group_table::GroupTable,
     guarding::Guarding,
     limits::Limits,
@@ -64,7 +63,7 @@ pub(crate) struct State {
     pub(crate) table: Arc<GroupTable>,
     pub(crate) access: Arc<Access>,
     pace: Pace,
-    dice: StdRng,
+    pub(crate) dice: StdRng,
     /// As the operator set them; the swarm's are narrower while the memory is full.
     pub(crate) rules: Rules,
     limits: Limits,
@@ -74,8 +73,7 @@ pub(crate) struct State {
     /// Words that changed what is remembered.
     pub(crate) changes: u64,
     /// If renewals are taken by datagram.
-    tickets: Option<Tickets>,
-    datagrams: Tally,
+    pub(crate) tickets: Option<Tickets>,
     guarding: Guarding,
 }
 
@@ -103,7 +101,6 @@ impl Server {
             clock: Duration::ZERO,
             changes: 0,
             tickets: None,
-            datagrams: Tally::default(),
             guarding: Guarding::default(),
         };
         let (probes, probed) = mpsc::channel(PROBES);
@@ -167,8 +164,10 @@ impl Server {
             self.metrics.refusal(refused.why, 1);
             refused.answer()
         });
-        if let Answer::Found(list) = &answer {
-            self.metrics.list(list);
+        match &answer {
+            Answer::Found(list) => self.metrics.list(list),
+            Answer::Denied { .. } => self.metrics.refusal(Refusal::Token, 1),
+            _ => {}
         }
         self.metrics.took(began.elapsed());
         answer
@@ -330,38 +329,6 @@ impl Server {
 
     pub(crate) fn now(&self, state: &State) -> Duration {
         state.clock + self.began.elapsed()
-    }
-
-    /// From now on leases come with a ticket for renewals by datagram at these sockets, each of which has
-    /// to be served by [`Server::renew_by_datagram`] with the same secret. Whoever knows the secret can renew
-    /// in anyone's name; kept from one start to the next, it spares everyone a new ticket.
-    pub fn give_tickets(&self, secret: [u8; 32], sockets: &[UdpSocket]) {
-        self.state().tickets = Some(Tickets::new(secret, sockets));
-    }
-
-    /// Datagrams that came so far.
-    pub fn datagrams(&self) -> Tally {
-        self.state().datagrams
-    }
-
-    pub(crate) fn note_datagrams(&self, more: Tally) {
-        let tally = &mut self.state().datagrams;
-        tally.answered += more.answered;
-        tally.bad += more.bad;
-    }
-
-    /// Counts renewals whose senders are proved, all at one time.
-    pub(crate) fn renew_all<'a>(
-        &self,
-        renewals: impl Iterator<Item = Renewing<'a>>,
-        answers: &mut Vec<renewal::Answer>,
-    ) {
-        answers.clear();
-        let mut state = self.state();
-        let now = self.now(&state);
-        let State { swarm, dice, changes, .. } = &mut *state;
-        *changes += 1;
-        answers.extend(renewals.map(|(observed, renewal)| swarm.renew_marked(now, observed, renewal, dice)));
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {

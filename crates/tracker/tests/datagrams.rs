@@ -128,12 +128,12 @@ async fn what_is_not_sealed_rightly_gets_no_answer() {
     let answer = world.send(&good, &ticket.key).await;
     assert!(answer.outcome != Outcome::Unknown);
     let counted = async {
-        while world.server.datagrams().bad < 5 {
+        while world.server.metrics().datagrams_counted().bad < 5 {
             tokio::task::yield_now().await;
         }
     };
     timeout(PATIENCE, counted).await.unwrap();
-    assert_eq!(world.server.datagrams().bad, 5);
+    assert_eq!(world.server.metrics().datagrams_counted().bad, 5);
     assert!(elsewhere.try_recv(&mut [0; 100]).is_err(), "what was meant for another address");
     world.serving.abort();
 }
