@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_shorter_than_what_it_answers() {
-        assert!(const { ANSWER < RENEWAL });
+        const { assert!(ANSWER < RENEWAL) }
     }
 
     #[test]

@@ -260,14 +260,14 @@ mod tests {
         finding.found(0, &list(), now);
         finding.found(1, &list(), now);
         assert_eq!(due(&mut finding, false, 100), [0]);
-        finding.failed(0, "gone".into(), now + Duration::from_secs(100));
+        finding.failed(0, "gone".to_owned(), now + Duration::from_secs(100));
         assert_eq!(due(&mut finding, false, 100), [1], "at once");
-        finding.failed(1, "gone too".into(), now + Duration::from_secs(100));
+        finding.failed(1, "gone too".to_owned(), now + Duration::from_secs(100));
         assert_eq!(due(&mut finding, false, 100), [2]);
         finding.found(2, &list(), now + Duration::from_secs(101));
         assert_eq!(due(&mut finding, false, 103), [0, 1, 2], "those that failed are tried, one stands in");
         finding.found(0, &list(), now + Duration::from_secs(103));
-        finding.failed(1, "gone".into(), now + Duration::from_secs(103));
+        finding.failed(1, "gone".to_owned(), now + Duration::from_secs(103));
         finding.found(2, &list(), now + Duration::from_secs(103));
         assert_eq!(due(&mut finding, false, 300), [0], "the first is back");
     }
@@ -313,8 +313,7 @@ mod tests {
 
     #[test]
     fn a_denial_counts_once_all_were_asked_and_a_fresh_token_asks_anew() {
-        let trackers = (1..3).map(|port| format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap());
-        let (mut finding, now) = (Finding::new(trackers.collect()), Instant::now());
+        let (mut finding, now) = (finding(2), Instant::now());
         assert_eq!(finding.due(now, true).len(), 2);
         let denied = NotFound { reason: "expired".into(), denied: Some(Reason::TokenExpired) };
         finding.failed(0, denied, now);

@@ -26,7 +26,8 @@ impl Trackers {
 
     /// Takes in the lists of others. `true` if there was anything new in them.
     pub fn add(&mut self, others: &Self) -> bool {
-        others.0.iter().fold(false, |news, list| self.add_list(list) || news)
+        // Each is taken in, whatever the one before it brought.
+        others.0.iter().filter(|list| self.add_list(list)).count() > 0
     }
 
     fn add_list(&mut self, list: &[Multiaddr]) -> bool {
