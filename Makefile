@@ -1,7 +1,7 @@
 # The project's commands; each does its work in scripts/ or by cargo. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench bench-publisher lab lab-report sim
+.PHONY: help run test lint bench bench-publisher bench-tracker lab lab-report sim
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,12 @@ bench-publisher: ## Measure the publisher: hashing beside b3sum, processor time 
 	scripts/install-packages build bench
 	scripts/bench-publisher
 	cargo bench -p nearcast-publisher --bench catalogue
+
+bench-tracker: ## Measure the tracker: its memory, its rates, and on the wire beside opentracker
+	scripts/check-tools
+	scripts/install-packages build lab
+	cargo bench -p nearcast-tracker --bench engine
+	cargo bench -p nearcast-tracker --bench wire
 
 lab: ## Measure ours beside others in real networks on this machine (SCENARIO=name for one); takes root
 	scripts/check-tools
