@@ -30,11 +30,14 @@
 //! | [`group_table`] | [`GroupTable`]: address prefix → group, read from CSV |
 //! | [`pace`] | how often one address may ask |
 //! | [`datagrams`] | leases renewed without a connection |
+//! | [`dial_back`], `dialled` | whether nodes can be dialled from outside, found out by dialling them |
 //! | [`server`] | [`Server`]: calls in, answers out |
 
 pub mod bridges;
 mod claims;
 pub mod datagrams;
+pub mod dial_back;
+mod dialled;
 mod distances;
 pub mod group_table;
 mod guarding;

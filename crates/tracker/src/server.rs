@@ -22,8 +22,10 @@ use tokio::{
 
 use crate::{
     datagrams::{Renewing, Tally, Tickets},
+    dial_back::DialBack,
     group_table::GroupTable,
     guarding::Guarding,
+    identity::Identity,
     pace::Pace,
     regroup::Regrouping,
     swarm::{Caller, Swarm},
@@ -46,14 +48,16 @@ pub struct Server {
     began: Instant,
 }
 
-struct State {
-    swarm: Swarm,
+pub(crate) struct State {
+    pub(crate) swarm: Swarm,
     table: Arc<GroupTable>,
     pace: Pace,
     dice: StdRng,
     /// If renewals are taken by datagram.
     tickets: Option<Tickets>,
     datagrams: Tally,
+    /// If nodes are dialled.
+    pub(crate) dial_back: Option<DialBack>,
     guarding: Guarding,
 }
 
@@ -69,6 +73,7 @@ impl Server {
             dice: StdRng::from_os_rng(),
             tickets: None,
             datagrams: Tally::default(),
+            dial_back: None,
             guarding: Guarding::default(),
         };
         Self { state: Arc::new(Mutex::new(state)), began: Instant::now() }
@@ -86,7 +91,7 @@ impl Server {
                     call.answer(answer);
                 }
                 // So that whoever calls after a silence doesn't wait until all the dead are forgotten.
-                _ = tidy.tick() => self.state().swarm.expire(self.began.elapsed()),
+                _ = tidy.tick() => self.state().swarm.expire(self.now()),
             }
         }
     }
@@ -124,10 +129,65 @@ impl Server {
 
     /// Answers one request.
     pub fn answer(&self, peer: PeerId, observed: IpAddr, request: &Request) -> Answer {
-        let now = self.began.elapsed();
-        let observed = observed.to_canonical();
+        let now = self.now();
         let mut state = self.state();
-        let State { swarm, table, pace, dice, tickets, guarding, .. } = &mut *state;
+        let answer = state.answer(now, peer, observed.to_canonical(), request);
+        if matches!(answer, Answer::Leased(_)) {
+            state.dial_if_due(now, &Identity::of(&peer), matches!(request, Request::Register(_)));
+        }
+        answer
+    }
+
+    /// From now on leases come with a ticket for renewals by datagram at these sockets, each of which has
+    /// to be served by [`Server::renew_by_datagram`] with the same secret. Whoever knows the secret can renew
+    /// in anyone's name; kept from one start to the next, it spares everyone a new ticket.
+    pub fn give_tickets(&self, secret: [u8; 32], sockets: &[UdpSocket]) {
+        self.state().tickets = Some(Tickets::new(secret, sockets));
+    }
+
+    /// Datagrams that came so far.
+    pub fn datagrams(&self) -> Tally {
+        self.state().datagrams
+    }
+
+    pub(crate) fn note_datagrams(&self, more: Tally) {
+        let tally = &mut self.state().datagrams;
+        tally.answered += more.answered;
+        tally.bad += more.bad;
+    }
+
+    /// Counts renewals whose senders are proved, all at one time.
+    pub(crate) fn renew_all<'a>(
+        &self,
+        renewals: impl Iterator<Item = Renewing<'a>>,
+        answers: &mut Vec<renewal::Answer>,
+    ) {
+        answers.clear();
+        let now = self.now();
+        let mut state = self.state();
+        let state = &mut *state;
+        answers.extend(renewals.map(|(observed, renewal)| {
+            let answer = state.swarm.renew_marked(now, observed, renewal, &mut state.dice);
+            if answer.outcome == renewal::Outcome::Renewed {
+                state.dial_if_due(now, &Identity::Ed25519(renewal.node), false);
+            }
+            answer
+        }));
+    }
+
+    /// The time that the memory goes by.
+    pub(crate) fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn answer(&mut self, now: Duration, peer: PeerId, observed: IpAddr, request: &Request) -> Answer {
+        let State { swarm, table, pace, dice, tickets, guarding, .. } = self;
         if let Err(wait) = pace.take(now, observed) {
             return refused("too many requests come from your address", wait);
         }
@@ -196,39 +256,13 @@ impl Server {
         }
     }
 
-    /// From now on leases come with a ticket for renewals by datagram at these sockets, each of which has
-    /// to be served by [`Server::renew_by_datagram`] with the same secret. Whoever knows the secret can renew
-    /// in anyone's name; kept from one start to the next, it spares everyone a new ticket.
-    pub fn give_tickets(&self, secret: [u8; 32], sockets: &[UdpSocket]) {
-        self.state().tickets = Some(Tickets::new(secret, sockets));
-    }
-
-    /// Datagrams that came so far.
-    pub fn datagrams(&self) -> Tally {
-        self.state().datagrams
-    }
-
-    pub(crate) fn note_datagrams(&self, more: Tally) {
-        let tally = &mut self.state().datagrams;
-        tally.answered += more.answered;
-        tally.bad += more.bad;
-    }
-
-    /// Counts renewals whose senders are proved, all at one time.
-    pub(crate) fn renew_all<'a>(
-        &self,
-        renewals: impl Iterator<Item = Renewing<'a>>,
-        answers: &mut Vec<renewal::Answer>,
-    ) {
-        answers.clear();
-        let now = self.began.elapsed();
-        let mut state = self.state();
-        let State { swarm, dice, .. } = &mut *state;
-        answers.extend(renewals.map(|(observed, renewal)| swarm.renew_marked(now, observed, renewal, dice)));
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Has a node dialled that has just been given a lease, if it is time to and there is room.
+    fn dial_if_due(&mut self, now: Duration, node: &Identity, registering: bool) {
+        let Some(dial_back) = &mut self.dial_back else { return };
+        let due = self.swarm.due(now, node, registering);
+        if let Some(target) = due.and_then(|target| dial_back.admit(now, target)) {
+            self.swarm.dialling(now, &target.peer);
+        }
     }
 }
 

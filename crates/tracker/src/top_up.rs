@@ -237,7 +237,7 @@ impl Added {
 }
 
 /// The first bits of an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Prefix(u64);
 
 impl Prefix {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use nearcast_network::{Config, Network, Signals, identity_on_disk};
 use nearcast_tracker::{Server, Swarm};
+use tokio::task::JoinSet;
 
 use crate::{
     print, renewals,
@@ -48,6 +49,10 @@ pub async fn until_told_to_stop(settings: &Settings) -> anyhow::Result<()> {
     let answering = tokio::spawn(server.clone().run(calls));
     let at = settings.renewals()?;
     let renewals = renewals::answer(&server, &identity, &at);
+    let mut dialling = JoinSet::new();
+    if settings.dials_back() {
+        dialling.spawn(server.clone().dial_back(network.dialler()?));
+    }
     let peer = network.peer_id();
     print::lines(network.listening().iter().map(|address| format!("listening on {address}/p2p/{peer}")))?;
 
@@ -59,7 +64,7 @@ pub async fn until_told_to_stop(settings: &Settings) -> anyhow::Result<()> {
         () = signals.stop() => {}
         () = tables => {}
     }
-    drop(renewals);
+    drop((renewals, dialling));
     network.stop().await;
     // With the network gone there are no more calls.
     answering.await?;

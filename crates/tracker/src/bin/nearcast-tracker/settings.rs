@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use multiaddr::Protocol;
 use nearcast_protocol::Multiaddr;
 use nearcast_tracker::{BridgePolicy, GroupTable, Rules, TopUp};
@@ -59,6 +59,16 @@ pub struct Settings {
     /// How many connections may be open at once [default: 4096].
     #[arg(long, value_name = "NUMBER")]
     pub connections: Option<u32>,
+    /// Whether nodes are dialled to find out if others can reach them; who can't be isn't listed [default: on].
+    #[arg(long, value_name = "SWITCH")]
+    pub dial_back: Option<DialBack>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum DialBack {
+    On,
+    Off,
 }
 
 impl Settings {
@@ -87,6 +97,7 @@ impl Settings {
             holdings: self.holdings.or(other.holdings),
             renewals: self.renewals.or(other.renewals),
             connections: self.connections.or(other.connections),
+            dial_back: self.dial_back.or(other.dial_back),
         }
     }
 
@@ -108,6 +119,7 @@ impl Settings {
             nodes: Some(rules.nodes),
             holdings: Some(rules.holdings),
             connections: Some(4096),
+            dial_back: Some(DialBack::On),
             ..Self::default()
         })
     }
@@ -118,6 +130,10 @@ impl Settings {
 
     pub fn connections(&self) -> anyhow::Result<u32> {
         self.clone().or(Self::defaults()?).connections.context("there is no bound on connections")
+    }
+
+    pub fn dials_back(&self) -> bool {
+        self.dial_back != Some(DialBack::Off)
     }
 
     /// Where datagrams are listened for: at every address of those for connections.
