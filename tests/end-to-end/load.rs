@@ -50,7 +50,7 @@ impl Terminal {
             reach: Reach::Unknown,
             medium: Medium::Unknown,
             local: Vec::new(),
-            holdings: vec![Holding { resource: self.film, permille, protected: false }],
+            holdings: vec![Holding { resource: self.film, permille, guard: None }],
             spare_upload: 0,
         };
         match self.ask(&Request::Register(registration)).await? {

@@ -6,7 +6,8 @@
 //! of one if it isn't; who would have to wait for long isn't dialled at all until it renews.
 //!
 //! The dial comes from a new port, so address translation lets it in only if it lets in everyone: a forwarded port,
-//! or a mapping that anyone may use. Others reach such a node just as well.
+//! or a mapping that anyone may use. Others reach such a node just as well. Only one that lets in every port of an
+//! address that was once called may let the tracker in alone; that node is listed, as it would be without dialling.
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
@@ -101,11 +102,15 @@ impl Paces {
 }
 
 impl Server {
-    /// From now on finds out whether the nodes that register and renew can be dialled, until the task is dropped.
-    /// Until a node is dialled, and if nobody is, it counts as reachable.
-    pub async fn dial_back(self, dialler: Dialler) {
-        let (queue, mut waiting) = mpsc::channel(WAITING);
+    /// From now on finds out whether the nodes that register and renew can be dialled, as long as what this
+    /// returns runs. Until a node is dialled, and if nobody is, it counts as reachable.
+    pub fn dial_back(&self, dialler: Dialler) -> impl Future<Output = ()> + Send + use<> {
+        let (queue, waiting) = mpsc::channel(WAITING);
         self.state().dial_back = Some(DialBack { queue, paces: Paces::default(), tally: Tally::default() });
+        self.clone().dial_all(dialler, waiting)
+    }
+
+    async fn dial_all(self, dialler: Dialler, mut waiting: mpsc::Receiver<Target>) {
         let dialler = Arc::new(dialler);
         let mut dialling = JoinSet::new();
         loop {

@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::time::Duration;
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use nearcast_network::{Config, Keypair, Network};
 use nearcast_protocol::{
@@ -25,6 +29,20 @@ async fn node(listen: &str) -> Network {
     Network::start(config).await.unwrap()
 }
 
+fn registration((tcp_port, quic_port): (u16, u16)) -> Registration {
+    Registration {
+        version: "test/1".into(),
+        role: Role::Terminal,
+        tcp_port,
+        quic_port,
+        reach: Reach::Unknown,
+        medium: Medium::Unknown,
+        local: Vec::new(),
+        holdings: vec![Holding { resource: FILM, permille: 1000, guard: None }],
+        spare_upload: 0,
+    }
+}
+
 struct Tracker {
     network: Network,
     server: Server,
@@ -41,7 +59,7 @@ impl Tracker {
         let network = Network::start(config).await.unwrap();
         let server = Server::new(Swarm::new(Rules::default()), GroupTable::default());
         let mut tasks = JoinSet::new();
-        tasks.spawn(server.clone().dial_back(network.dialler().unwrap()));
+        tasks.spawn(server.dial_back(network.dialler().unwrap()));
         tasks.spawn(server.clone().run(network.incoming_tracker_calls().unwrap()));
         let address = network.listening()[0].clone().with_p2p(network.peer_id()).unwrap();
         Self { network, server, address, _tasks: tasks }
@@ -52,19 +70,9 @@ impl Tracker {
     }
 
     /// Registers with these ports for TCP and QUIC.
-    async fn register(&self, node: &Network, (tcp_port, quic_port): (u16, u16)) -> Lease {
-        let registration = Registration {
-            version: "test/1".into(),
-            role: Role::Terminal,
-            tcp_port,
-            quic_port,
-            reach: Reach::Unknown,
-            medium: Medium::Unknown,
-            local: Vec::new(),
-            holdings: vec![Holding { resource: FILM, permille: 1000, guard: None }],
-            spare_upload: 0,
-        };
-        let Answer::Leased(lease) = self.ask(node, Request::Register(registration)).await else { panic!() };
+    async fn register(&self, node: &Network, ports: (u16, u16)) -> Lease {
+        let register = Request::Register(registration(ports));
+        let Answer::Leased(lease) = self.ask(node, register).await else { panic!() };
         lease
     }
 
@@ -188,4 +196,36 @@ async fn who_has_no_tcp_port_is_dialled_by_quic() {
     let peers: Vec<_> = tracker.found(&asker).await.0.peers.iter().map(|peer| peer.peer()).collect();
     assert_eq!(peers, [quic.peer_id()]);
     tracker.network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_dials_back() {
+    let state = tempfile::tempdir().unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_nearcast-tracker"))
+        .args(["--listen", "/ip4/127.9.45.1/tcp/0", "--state"])
+        .arg(state.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(program.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let tracker: Multiaddr = line.trim().strip_prefix("listening on ").unwrap().parse().unwrap();
+
+    let (asker, hidden) = (node("/ip4/127.1.45.9/tcp/0").await, node("/ip4/127.1.45.1/tcp/0").await);
+    let closed = TcpListener::bind("127.1.45.1:0").await.unwrap().local_addr().unwrap().port();
+    let register = Request::Register(registration((closed, 0)));
+    assert!(matches!(hidden.ask(&tracker, &register, PATIENCE).await.unwrap(), Answer::Leased(_)));
+    let found_out = async {
+        loop {
+            let answer = asker.ask(&tracker, &Request::Count(FILM), PATIENCE).await.unwrap();
+            if answer == Answer::Counted(Counts::default()) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let found_out = tokio::time::timeout(PATIENCE, found_out).await;
+    program.kill().unwrap();
+    program.wait().unwrap();
+    found_out.unwrap();
 }

@@ -51,7 +51,7 @@ pub async fn until_told_to_stop(settings: &Settings) -> anyhow::Result<()> {
     let renewals = renewals::answer(&server, &identity, &at);
     let mut dialling = JoinSet::new();
     if settings.dials_back() {
-        dialling.spawn(server.clone().dial_back(network.dialler()?));
+        dialling.spawn(server.dial_back(network.dialler()?));
     }
     let peer = network.peer_id();
     print::lines(network.listening().iter().map(|address| format!("listening on {address}/p2p/{peer}")))?;

@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context;
 use nearcast_content::{ImportProgress, hash_file};
 use nearcast_network::Signals;
-use nearcast_protocol::{Multiaddr, tracker::Reach};
+use nearcast_protocol::tracker::Reach;
 
 use crate::{
     cli::{Hash, Options, Share},
