@@ -21,6 +21,7 @@
 //! | `connections`, `handler` | which connections there are; what happens on one |
 //! | `frames`, `exchange` | the two protocols on a stream |
 //! | `transport`, `source` | the stack of transports; dialling from the right address |
+//! | `dialler` | finding out whether a peer can be dialled |
 //! | `bucket`, `limit` | rate limits: the arithmetic, and the waiting |
 //! | `signals` | when the system wants the program to end |
 //! | `known`, `neighbours`, `address` | who is connected or banned; mDNS; what an address says |
@@ -31,6 +32,7 @@ mod address;
 mod bucket;
 mod config;
 mod connections;
+mod dialler;
 mod driver;
 mod error;
 mod exchange;
@@ -47,6 +49,7 @@ mod transport;
 
 pub use address::split_peer;
 pub use config::Config;
+pub use dialler::{Dialler, Unreached};
 pub use error::{AskError, OpenError, StartError};
 pub use exchange::TrackerCall;
 pub use frames::{FrameReceiver, FrameSender, PieceStream, StreamError};

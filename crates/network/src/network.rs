@@ -30,6 +30,7 @@ use crate::{
     address::{self, Transport},
     config::Config,
     connections::{Connections, Target},
+    dialler::Dialler,
     driver::{Behaviour, Command, Driver, Ends},
     error::{AskError, OpenError, StartError},
     exchange::TrackerCall,
@@ -320,6 +321,14 @@ impl Network {
     /// same address as of this node's connections; `None` leaves it to the system.
     pub fn source_for(&self, target: IpAddr) -> Option<IpAddr> {
         source::source_for(&self.sources, target)
+    }
+
+    /// What finds out whether peers can be dialled, from the addresses that this node listens on.
+    ///
+    /// # Errors
+    /// When there is no encryption to be had.
+    pub fn dialler(&self) -> Result<Dialler, StartError> {
+        Dialler::new(&self.sources)
     }
 
     /// The calls to this tracker; `None` if the node isn't one, or if they have been taken.

@@ -83,6 +83,14 @@ pub(crate) fn build(
     }
 }
 
+/// The stack for addresses without names.
+pub(crate) fn of_addresses(
+    identity: &Keypair,
+    sources: &[IpAddr],
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
+    Ok(without_names(identity, sources)?.boxed())
+}
+
 fn without_names(
     identity: &Keypair,
     sources: &[IpAddr],

@@ -191,8 +191,11 @@ pub fn answers() -> impl Strategy<Value = Answer> {
         let key = Key::of(&[1; 32], &node, [10, 0, 0, 1].into());
         Ticket { port, key, mark }
     });
-    let lease = (any::<u32>(), groups(), vec(addresses(), 0..=MAX_ADDRESSES), option::of(ticket))
-        .prop_map(|(lease_ms, group, observed, ticket)| Lease { lease_ms, group, observed, ticket });
+    let reach = select(&[Reach::Unknown, Reach::Public, Reach::Nat][..]);
+    let lease =
+        (any::<u32>(), groups(), vec(addresses(), 0..=MAX_ADDRESSES), option::of(ticket), reach).prop_map(
+            |(lease_ms, group, observed, ticket, reach)| Lease { lease_ms, group, observed, ticket, reach },
+        );
     prop_oneof![
         lease.prop_map(Answer::Leased),
         select(vec![Answer::Unknown, Answer::Withdrawn, Answer::Claimed]),

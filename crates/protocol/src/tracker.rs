@@ -339,6 +339,11 @@ pub struct Lease {
     /// How to renew it by datagram, if this tracker takes those.
     #[n(3)]
     pub ticket: Option<Ticket>,
+    /// What the tracker knows from dialling the node at that address: [`Reach::Public`] if it could,
+    /// [`Reach::Nat`] if it couldn't.
+    #[n(4)]
+    #[cbor(default)]
+    pub reach: Reach,
 }
 
 /// A request for a peer list.

@@ -7,11 +7,11 @@ use std::{
 
 use nearcast_protocol::{
     PeerId,
-    renewal::{self, Answer, Key, RENEWAL, Renewal, Sealed},
+    renewal::{self, Answer, Key, Outcome, RENEWAL, Renewal, Sealed},
 };
 use tokio::net::UdpSocket;
 
-use crate::server::{Server, State};
+use crate::{identity::Identity, server::Server};
 
 /// Datagrams that are taken from the system before any is answered: the swarm is locked once for all.
 const BATCH: usize = 64;
@@ -93,9 +93,15 @@ impl Server {
         answers.clear();
         let mut state = self.state();
         let now = self.now(&state);
-        let State { swarm, dice, changes, .. } = &mut *state;
-        answers.extend(renewals.map(|(observed, renewal)| swarm.renew_marked(now, observed, renewal, dice)));
-        *changes += answers.len() as u64;
+        let state = &mut *state;
+        answers.extend(renewals.map(|(observed, renewal)| {
+            let answer = state.swarm.renew_marked(now, observed, renewal, &mut state.dice);
+            if answer.outcome == Outcome::Renewed {
+                state.dial_if_due(now, &Identity::Ed25519(renewal.node), false);
+            }
+            answer
+        }));
+        state.changes += answers.len() as u64;
     }
 }
 

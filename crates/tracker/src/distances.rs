@@ -8,7 +8,7 @@ use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use nearcast_protocol::Group;
 
-use crate::{group_table::Said, top_up::Prefix};
+use crate::{group_table::Said, prefix::Prefix};
 
 /// Reports before a measured distance is believed, and prefixes that they have to come from: one liar has
 /// neither.

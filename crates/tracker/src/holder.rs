@@ -28,6 +28,11 @@ impl Key {
         Self(u64::from(home) << SLOT_BITS | u64::from(slot))
     }
 
+    pub fn home(self) -> HomeId {
+        // What is left is no longer than homes are.
+        (self.0 >> SLOT_BITS) as HomeId
+    }
+
     /// What comes before all that are at this home, and after all at those before it.
     pub fn start(home: HomeId) -> Self {
         Self::new(home, 0)

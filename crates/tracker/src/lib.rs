@@ -35,12 +35,15 @@
 //! | [`snapshot`] | what is remembered, saved to a file and read from it |
 //! | [`metrics`] | [`Metrics`]: what is counted |
 //! | [`datagrams`] | leases renewed without a connection |
+//! | [`dial_back`], `dialled` | whether nodes can be dialled from outside, found out by dialling them |
 //! | [`server`] | [`Server`]: calls in, answers out |
 
 pub mod access;
 pub mod bridges;
 mod claims;
 pub mod datagrams;
+pub mod dial_back;
+mod dialled;
 mod distances;
 pub mod group_table;
 mod guarding;

@@ -63,13 +63,25 @@ struct Asker {
     home: Option<HomeId>,
     /// What it would be among the holders.
     key: Option<Key>,
+    /// The home of those that only nodes behind its own address can dial, if there are any.
+    behind: Option<HomeId>,
+    /// What it would be among those.
+    key_behind: Option<Key>,
+}
+
+/// Those who hold a resource, as far as an asker can dial them.
+#[derive(Clone, Copy)]
+struct Held<'a> {
+    holders: &'a Holders,
+    behind: Option<&'a Holders>,
 }
 
 impl Swarm {
     /// The list for one asker, who is never in it (R2, R3). Its own group comes first, in random order; if it
     /// is `stalled` there may be bridges beside it.
     ///
-    /// Every holder with a lease and a port counts as fresh and reachable.
+    /// Every holder with a lease and a port counts as fresh and reachable, until the tracker has dialled it in
+    /// vain. Then it counts for those alone who are behind the same address: they may reach it from within.
     pub fn find(
         &mut self,
         now: Duration,
@@ -129,9 +141,9 @@ impl Swarm {
         self.expire(now);
         let slot = self.nodes.slot_of(&caller.peer)?;
         let node = self.nodes.get(slot).filter(|node| node.role == Role::Publisher)?;
-        let key = Key::new(node.home, slot);
-        let holders = self.resources.holders(self.resources.number_of(resource)?)?;
-        holders.get(key).filter(|holder| holder.complete())?;
+        let stand = node.stand(slot, &self.homes)?;
+        let held = self.resources.holder(self.resources.number_of(resource)?, stand);
+        held.filter(|holder| holder.complete())?;
         let mut listing = self.choose(now, there, resource, rng);
         listing.asker = caller.observed;
         Some(listing.to_list())
@@ -151,8 +163,8 @@ impl Swarm {
         let mut draw = std::mem::take(&mut self.draw);
         draw.listed.clear();
         let asker = self.asker(caller);
-        let holders = self.resources.number_of(resource).and_then(|number| self.resources.holders(number));
-        let counts = holders.map(|holders| self.counts(&asker, holders)).unwrap_or_default();
+        let held = self.held(resource);
+        let counts = held.map(|held| self.counts(&asker, held)).unwrap_or_default();
         let (low, high) = (self.rules.low, self.rules.high);
         let own = usize::try_from(counts.in_group).unwrap_or(usize::MAX);
         let rule = match own {
@@ -160,8 +172,17 @@ impl Swarm {
             n if n >= low => Rule::InRange,
             _ => Rule::ToppedUp,
         };
-        if let Some(holders) = holders {
-            draw.own(&asker, holders, own, high, &mut rng);
+        if let Some(held) = held {
+            draw.own(&asker, held, own, high, &mut rng);
+            // Those behind the address are remembered as at home there.
+            for listed in &mut draw.listed {
+                if Some(listed.home()) != asker.home
+                    && let Some(node) = self.nodes.get(listed.slot())
+                {
+                    *listed = Holder::new(node.home, listed.slot(), node.role, listed.permille());
+                }
+            }
+            let holders = held.holders;
             if rule == Rule::ToppedUp {
                 let need = high.saturating_sub(draw.listed.len());
                 let by = (self.rules.top_up, need);
@@ -244,17 +265,23 @@ impl Swarm {
     /// How many hold a resource, without the asker (R7 b).
     pub fn count(&mut self, now: Duration, caller: &Caller, resource: &ResourceId) -> Counts {
         self.expire(now);
-        let holders = self.resources.number_of(resource).and_then(|number| self.resources.holders(number));
-        holders.map(|holders| self.counts(&self.asker(caller), holders)).unwrap_or_default()
+        self.held(resource).map(|held| self.counts(&self.asker(caller), held)).unwrap_or_default()
+    }
+
+    fn held(&self, resource: &ResourceId) -> Option<Held<'_>> {
+        let number = self.resources.number_of(resource)?;
+        Some(Held { holders: self.resources.holders(number)?, behind: self.resources.behind(number) })
     }
 
     fn asker(&self, caller: &Caller) -> Asker {
         let slot = self.nodes.slot_of(&caller.peer);
         let key = slot.and_then(|slot| Some(Key::new(self.nodes.get(slot)?.home, slot)));
-        Asker { home: self.homes.get(&Home::of(caller)), key }
+        let behind = self.homes.get(&Home::Address(caller.observed));
+        let key_behind = behind.zip(slot).map(|(home, slot)| Key::new(home, slot));
+        Asker { home: self.homes.get(&Home::of(caller)), key, behind, key_behind }
     }
 
-    fn counts(&self, asker: &Asker, holders: &Holders) -> Counts {
+    fn counts(&self, asker: &Asker, Held { holders, behind }: Held<'_>) -> Counts {
         let all = holders.all();
         let inside = asker.home.map(|home| holders.at(home)).unwrap_or_default();
         let mut counts = Counts {
@@ -274,6 +301,15 @@ impl Swarm {
                 counts.outside -= 1;
             }
         }
+        if let Some((holders, home)) = behind.zip(asker.behind) {
+            let tally = holders.at(home);
+            let asking = asker.key_behind.and_then(|key| holders.get(key));
+            let complete = asking.is_some_and(|asking| asking.complete_terminal());
+            let complete_terminals = tally.complete_terminals - u32::from(complete);
+            counts.in_group += tally.holders - u32::from(asking.is_some());
+            counts.complete_terminals += complete_terminals;
+            counts.complete_in_group += complete_terminals;
+        }
         counts
     }
 }
@@ -281,25 +317,38 @@ impl Swarm {
 impl Draw {
     /// Lists at most `amount` of the `own` ones of the asker's group, each as likely as any other, in random
     /// order.
-    fn own(&mut self, asker: &Asker, holders: &Holders, own: usize, amount: usize, rng: &mut impl Rng) {
-        let Some(home) = asker.home else { return };
-        let (listed, seen) = (&mut self.listed, &mut self.seen);
+    fn own(&mut self, asker: &Asker, held: Held<'_>, own: usize, amount: usize, rng: &mut impl Rng) {
+        let (inside, behind) = (asker.home.map(|home| (held.holders, home)), held.behind.zip(asker.behind));
+        let asking = |holder: &Holder| [asker.key, asker.key_behind].contains(&Some(holder.key()));
+        let (listed, seen, pool) = (&mut self.listed, &mut self.seen, &mut self.pool);
         if own <= CHUNK.max(4 * amount) {
-            holders.run(home).for_each(|piece| listed.extend_from_slice(piece));
-            if let Some(asking) = listed.iter().position(|holder| Some(holder.key()) == asker.key) {
+            for (holders, home) in inside.into_iter().chain(behind) {
+                holders.run(home).for_each(|piece| listed.extend_from_slice(piece));
+            }
+            if let Some(asking) = listed.iter().position(asking) {
                 listed.swap_remove(asking);
             }
             let from = shuffle_to_the_end(listed, amount, rng);
             listed.drain(..from);
-        } else {
-            seen.begin(amount);
-            while listed.len() < amount {
-                self.pool.clear();
-                holders.draw_at(home, amount - listed.len(), rng, &mut self.pool);
-                self.pool.retain(|drawn| Some(drawn.key()) != asker.key);
-                let more = amount - listed.len();
-                listed.extend(self.pool.iter().filter(|drawn| seen.insert(drawn.slot())).take(more));
+            return;
+        }
+        seen.begin(amount);
+        let size = |(holders, home): (&Holders, HomeId)| holders.at(home).holders;
+        let (of_inside, of_behind) = (inside.map_or(0, size), behind.map_or(0, size));
+        while listed.len() < amount {
+            let more = amount - listed.len();
+            let from_inside = match of_behind {
+                0 => more,
+                _ => (0..more).filter(|_| rng.random_range(0..of_inside + of_behind) < of_inside).count(),
+            };
+            pool.clear();
+            for (of, many) in [(inside, from_inside), (behind, more - from_inside)] {
+                if let Some((holders, home)) = of.filter(|_| many > 0) {
+                    holders.draw_at(home, many, rng, pool);
+                }
             }
+            pool.retain(|drawn| !asking(drawn));
+            listed.extend(pool.iter().filter(|drawn| seen.insert(drawn.slot())).take(more));
         }
     }
 }

@@ -13,9 +13,12 @@ use nearcast_protocol::{
 };
 
 use crate::{
-    home::HomeId,
+    dialled::Dialled,
+    holder::Key,
+    home::{Home, HomeId, Homes},
     identity::Identity,
     lists::{List, Lists},
+    resources::Stand,
     swarm::Caller,
 };
 
@@ -28,7 +31,7 @@ pub(crate) type Slot = u32;
 #[repr(C, align(32))]
 pub(crate) struct Node {
     pub identity: Identity,
-    /// The numbers of the resources it holds. A node that nobody can dial holds nothing.
+    /// The numbers of the resources it holds. A node without a port holds nothing.
     pub held: List,
     /// Its local addresses, packed.
     local: List,
@@ -39,6 +42,8 @@ pub(crate) struct Node {
     pub observed: IpAddr,
     pub role: Role,
     pub reach: Reach,
+    /// What came of dialling it.
+    pub dialled: Dialled,
     pub tcp_port: u16,
     pub quic_port: u16,
     /// The number of the region, 0 if the table names none.
@@ -71,6 +76,7 @@ impl Node {
             region: caller.place.region,
             role: registration.role,
             reach: registration.reach,
+            dialled: Dialled::default(),
             tcp_port: registration.tcp_port,
             quic_port: registration.quic_port,
             spare_upload: 0,
@@ -104,8 +110,25 @@ impl Node {
     }
 
     /// Whether anyone could dial it at all.
-    pub fn reachable(&self) -> bool {
+    pub fn has_port(&self) -> bool {
         self.tcp_port != 0 || self.quic_port != 0
+    }
+
+    /// Where it stands among the holders of what it holds. A node that can't be dialled from outside stands
+    /// with those behind its own address.
+    pub fn stand(&self, slot: Slot, homes: &Homes) -> Option<Stand> {
+        let behind = self.dialled.in_vain();
+        let home = if behind { homes.get(&Home::Address(self.observed))? } else { self.home };
+        Some(Stand { key: Key::new(home, slot), behind })
+    }
+
+    /// Takes what is known of dialling the node that it replaces, if that was registered alike.
+    pub fn dialled_as(&mut self, before: &Self) {
+        let at = |node: &Self| (node.observed, node.tcp_port, node.quic_port);
+        if at(self) == at(before) && self.reach != Reach::Relayed {
+            self.dialled = before.dialled;
+            self.reach = before.dialled.reach().unwrap_or(self.reach);
+        }
     }
 
     /// What it could still upload, in bit/s, to the kbit/s.

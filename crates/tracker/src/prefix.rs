@@ -14,6 +14,16 @@ impl Prefix {
             IpAddr::V6(ip) => Self((ip.to_bits() >> 80) as u64),
         }
     }
+
+    /// It as a number, never 0.
+    pub fn number(self) -> u64 {
+        self.0.max(1)
+    }
+
+    /// Its place among 256 (Fibonacci hashing).
+    pub fn crowd(self) -> usize {
+        (self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
+    }
 }
 
 /// How many nodes each prefix has.

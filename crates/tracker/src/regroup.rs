@@ -1,6 +1,6 @@
 //! Giving nodes the places that a new group table says, a few at a time.
 
-use crate::{group_table::GroupTable, holder::Key, home::Home, node::Slot, swarm::Swarm};
+use crate::{group_table::GroupTable, holder::Key, home::Home, node::Slot, resources::Stand, swarm::Swarm};
 
 /// How far a regrouping has come. Each new table begins a new one.
 #[derive(Debug, Default)]
@@ -43,12 +43,14 @@ impl Swarm {
         let Some(home) = self.homes.enter(Home::at(node.observed, place)) else { return 0 };
         let left = std::mem::replace(&mut node.home, home);
         self.homes.leave(left);
-        if left == home {
+        // Who can't be dialled from outside stands with those behind its address, whatever the table says.
+        if left == home || node.dialled.in_vain() {
             return 0;
         }
         let held = self.lists.get(&node.held);
+        let stand = Stand { key: Key::new(left, slot), behind: false };
         for number in held {
-            self.resources.rehome(*number, Key::new(left, slot), home, node.role);
+            self.resources.shift(*number, stand, home, false, node.role);
         }
         held.len()
     }

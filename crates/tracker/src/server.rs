@@ -23,6 +23,7 @@ use tokio::{
 use crate::{
     access::{Access, NotTracked},
     datagrams::Tickets,
+    dial_back::DialBack,
     group_table::GroupTable,
     guarding::Guarding,
     limits::Limits,
@@ -74,6 +75,8 @@ pub(crate) struct State {
     pub(crate) changes: u64,
     /// If renewals are taken by datagram.
     pub(crate) tickets: Option<Tickets>,
+    /// If nodes are dialled.
+    pub(crate) dial_back: Option<DialBack>,
     guarding: Guarding,
 }
 
@@ -101,6 +104,7 @@ impl Server {
             clock: Duration::ZERO,
             changes: 0,
             tickets: None,
+            dial_back: None,
             guarding: Guarding::default(),
         };
         let (probes, probed) = mpsc::channel(PROBES);
@@ -165,6 +169,7 @@ impl Server {
             refused.answer()
         });
         match &answer {
+            Answer::Leased(_) => self.dial_if_due(&peer, matches!(request, Request::Register(_))),
             Answer::Found(list) => self.metrics.list(list),
             Answer::Denied { .. } => self.metrics.refusal(Refusal::Token, 1),
             _ => {}

@@ -13,7 +13,7 @@ use crate::{
     claims::Claims,
     distances::Distances,
     group_table::{Place, Said},
-    holder::{Holder, Key},
+    holder::Holder,
     home::{Home, Homes},
     identity::Identity,
     listing::Draw,
@@ -101,7 +101,7 @@ impl Swarm {
         self.nodes.len()
     }
 
-    /// How many resources somebody reachable holds, as of the last question.
+    /// How many resources somebody holds, as of the last question.
     pub fn resources(&self) -> usize {
         self.resources.len()
     }
@@ -131,8 +131,8 @@ impl Swarm {
     pub fn holds(&self, peer: &PeerId, resource: &ResourceId) -> bool {
         let (slot, number) = (self.nodes.slot_of(peer), self.resources.number_of(resource));
         let (Some(slot), Some(number)) = (slot, number) else { return false };
-        let key = self.nodes.get(slot).map(|node| Key::new(node.home, slot));
-        key.is_some_and(|key| self.resources.is_held_by(number, key))
+        let stand = self.nodes.get(slot).and_then(|node| node.stand(slot, &self.homes));
+        stand.is_some_and(|stand| self.resources.holder(number, stand).is_some())
     }
 
     /// The sum of what the nodes of each group have reported to have received since the start.
@@ -162,7 +162,11 @@ impl Swarm {
                 let known = self.nodes.get_mut(slot)?;
                 // What it has reported for stays reported, however often it registers.
                 node.reported = known.reported;
+                node.dialled_as(known);
                 let mut known = std::mem::replace(known, node);
+                // In this order, so that a home that stays isn't given up in between.
+                self.enter_behind(slot);
+                self.leave_behind(&known);
                 known.clear(&mut self.lists);
                 self.homes.leave(known.home);
                 self.prefixes.leave(known.observed);
@@ -266,6 +270,10 @@ impl Swarm {
         let Some((slot, node)) = node.filter(|(_, node)| node.observed == observed) else {
             return renewal::Answer { outcome: renewal::Outcome::Unknown, mark: 0, lease_ms: 0 };
         };
+        // What dialling it has shown doesn't fit a datagram; it renews by a connection then.
+        if node.dialled.untold() {
+            return renewal::Answer { outcome: renewal::Outcome::Unknown, mark: 0, lease_ms: 0 };
+        }
         // A mark is the second of the last renewal, so within one second there is no second one.
         if node.reported != renewal.mark || node.reported == seconds(now) {
             let left = self.leases.left(slot, milliseconds(now));
@@ -337,10 +345,12 @@ impl Swarm {
         lease_ms
     }
 
-    fn lease_of(&self, slot: Slot, lease_ms: u32) -> Option<Lease> {
-        let node = self.nodes.get(slot)?;
+    fn lease_of(&mut self, slot: Slot, lease_ms: u32) -> Option<Lease> {
+        let node = self.nodes.get_mut(slot)?;
+        node.dialled.tell();
         let group = self.homes.group(node.home);
-        Some(Lease { lease_ms, group, observed: node.observed_addresses(), ticket: None })
+        let reach = node.dialled.reach().unwrap_or_default();
+        Some(Lease { lease_ms, group, observed: node.observed_addresses(), ticket: None, reach })
     }
 
     pub(crate) fn forget(&mut self, slot: Slot) {
@@ -348,6 +358,7 @@ impl Swarm {
         self.claims.forget(slot);
         self.leases.remove(slot);
         if let Some(mut node) = self.nodes.remove(slot) {
+            self.leave_behind(&node);
             node.clear(&mut self.lists);
             self.homes.leave(node.home);
             self.prefixes.leave(node.observed);
@@ -361,16 +372,17 @@ impl Swarm {
                 self.let_go_of(slot, &holding.resource);
                 continue;
             }
-            let Some(node) = self.nodes.get_mut(slot).filter(|node| node.reachable()) else { return };
-            let holder = Holder::new(node.home, slot, node.role, holding.permille);
+            let Some(node) = self.nodes.get_mut(slot).filter(|node| node.has_port()) else { return };
+            let Some(stand) = node.stand(slot, &self.homes) else { return };
+            let holder = Holder::new(stand.key.home(), slot, node.role, holding.permille);
             let known = self.resources.number_of(&holding.resource);
-            let held = known.is_some_and(|number| self.resources.is_held_by(number, holder.key()));
+            let held = known.is_some_and(|number| self.resources.holder(number, stand).is_some());
             let full = self.lists.get(&node.held).len() >= MAX_HOLDINGS || self.held >= self.rules.holdings;
             if full && !held {
                 continue;
             }
             let Some(number) = known.or_else(|| self.resources.insert(&holding.resource)) else { continue };
-            if self.resources.set(number, holder) {
+            if self.resources.set(number, holder, stand.behind) {
                 self.held += 1;
                 self.lists.push(&mut node.held, number);
             }
@@ -380,7 +392,8 @@ impl Swarm {
     pub(crate) fn let_go_of(&mut self, slot: Slot, resource: &ResourceId) {
         let Some(node) = self.nodes.get_mut(slot) else { return };
         let Some(number) = self.resources.number_of(resource) else { return };
-        if self.resources.remove(number, Key::new(node.home, slot)) {
+        let Some(stand) = node.stand(slot, &self.homes) else { return };
+        if self.resources.remove(number, stand) {
             self.held -= 1;
             self.lists.remove(&mut node.held, number);
         }
@@ -388,8 +401,9 @@ impl Swarm {
 
     fn let_go_of_all(&mut self, slot: Slot) {
         let Some(node) = self.nodes.get_mut(slot) else { return };
+        let Some(stand) = node.stand(slot, &self.homes) else { return };
         for number in self.lists.get(&node.held) {
-            let removed = self.resources.remove(*number, Key::new(node.home, slot));
+            let removed = self.resources.remove(*number, stand);
             self.held -= usize::from(removed);
         }
         self.lists.clear(&mut node.held);

@@ -7,13 +7,11 @@ use nearcast_protocol::{Role, tracker::Reach};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::{holder::Holder, node::Node, swarm::Caller};
+use crate::{holder::Holder, node::Node, prefix::Prefix, swarm::Caller};
 
 /// Outsiders of one prefix that a list is filled up with: one machine may pretend to be many nodes, but
 /// it seldom has many prefixes. Those of the asker's own group are never capped.
 pub const PER_PREFIX: usize = 4;
-/// The prefixes that count as one neighbourhood: what one customer may easily have.
-const PREFIX: (u8, u8) = (24, 48);
 
 /// Which outsiders fill a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
@@ -233,31 +231,6 @@ impl Added {
 
     fn of_prefix(&self, prefix: Prefix) -> impl Iterator<Item = usize> {
         self.prefixes.iter().enumerate().filter(move |(_, other)| **other == prefix).map(|(index, _)| index)
-    }
-}
-
-/// The first bits of an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Prefix(u64);
-
-impl Prefix {
-    /// Its place among 256 (Fibonacci hashing).
-    fn crowd(self) -> usize {
-        (self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
-    }
-
-    /// It as a number, never 0.
-    pub fn number(self) -> u64 {
-        self.0.max(1)
-    }
-
-    pub fn of(address: IpAddr) -> Self {
-        let (four, six) = PREFIX;
-        Self(match address {
-            // The highest bit tells the families apart.
-            IpAddr::V4(address) => u64::from(address.to_bits() >> (32 - four)) | 1 << 63,
-            IpAddr::V6(address) => (address.to_bits() >> (128 - six)) as u64,
-        })
     }
 }
 

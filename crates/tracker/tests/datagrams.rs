@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use nearcast_network::Keypair;
+use nearcast_network::{Dialler, Keypair};
 use nearcast_protocol::{
     ResourceId, Role,
     renewal::{Answer as Renewed, Key, Outcome, RENEWAL, Renewal, Ticket, node_key},
-    tracker::{Answer, Holding, Lease, Medium, Reach, Received, Registration, Request},
+    tracker::{Answer, Holding, Lease, Medium, Reach, Received, Registration, Renewal as Renew, Request},
 };
 use nearcast_tracker::{GroupTable, Rules, Server, Swarm};
 use tokio::{net::UdpSocket, task::JoinHandle, time::timeout};
@@ -135,5 +135,30 @@ async fn what_is_not_sealed_rightly_gets_no_answer() {
     timeout(PATIENCE, counted).await.unwrap();
     assert_eq!(world.server.metrics().datagrams_counted().bad, 5);
     assert!(elsewhere.try_recv(&mut [0; 100]).is_err(), "what was meant for another address");
+    world.serving.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_can_t_be_dialled_hears_of_it_over_a_connection() {
+    let world = World::new().await;
+    let dialling = tokio::spawn(world.server.dial_back(Dialler::new(&[]).unwrap()));
+    let ticket = world.register().ticket.unwrap();
+    let found_out = async {
+        while world.server.dialled_back().unreachable == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, found_out).await.unwrap();
+    let answer = world.send(&world.renewal(ticket.mark, 10).seal(&ticket.key), &ticket.key).await;
+    assert_eq!((answer.outcome, world.reported()), (Outcome::Unknown, 0));
+    let renew = Request::Renew(Renew::default());
+    let answer = world.server.answer(world.peer, HOME.parse().unwrap(), &renew);
+    let Answer::Leased(lease) = answer else { panic!("{answer:?}") };
+    assert_eq!(lease.reach, Reach::Nat);
+    // From then on datagrams do again.
+    let ticket = lease.ticket.unwrap();
+    world.renew(&ticket, ticket.mark, 10).await;
+    assert_eq!(world.reported(), 10);
+    dialling.abort();
     world.serving.abort();
 }

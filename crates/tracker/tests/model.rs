@@ -15,7 +15,7 @@ use nearcast_protocol::{
 use nearcast_tracker::{Caller, GroupTable, Regrouping, Rules, Swarm, TopUp, top_up::PER_PREFIX};
 use proptest::{
     collection::vec,
-    prelude::{ProptestConfig, Strategy, any, prop_oneof, proptest},
+    prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest},
     sample::select,
 };
 use rand::{SeedableRng, rngs::StdRng};
@@ -33,6 +33,7 @@ enum Step {
     Renew { node: usize, held: Vec<(u8, u16)>, dropped: Vec<u8> },
     Withdraw { node: usize },
     Wait { seconds: u64 },
+    Dialled { node: usize, address: Option<u8>, reached: bool },
     Regroup { table: usize, budget: usize },
     Ask { node: usize, address: u8, resource: u8, stalled: bool },
 }
@@ -53,6 +54,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(node, held, dropped)| Step::Renew { node, held, dropped }),
         1 => node.clone().prop_map(|node| Step::Withdraw { node }),
         1 => (0u64..80).prop_map(|seconds| Step::Wait { seconds }),
+        2 => (node.clone(), prop_oneof![9 => Just(None), 1 => any::<u8>().prop_map(Some)], any::<bool>())
+            .prop_map(|(node, address, reached)| Step::Dialled { node, address, reached }),
         1 => (0..TABLES.len(), 1usize..50).prop_map(|(table, budget)| Step::Regroup { table, budget }),
         6 => (node, any::<u8>(), 0u8..3, any::<bool>())
             .prop_map(|(node, address, resource, stalled)| Step::Ask { node, address, resource, stalled }),
@@ -95,6 +98,8 @@ struct Naive {
     observed: IpAddr,
     role: Role,
     port: bool,
+    /// Unless it was dialled in vain.
+    reached: bool,
     held: BTreeMap<u8, u16>,
     expires: Duration,
 }
@@ -146,6 +151,9 @@ impl World {
                 self.now += Duration::from_secs(seconds);
                 self.naive.retain(|_, node| node.expires > self.now);
             }
+            Step::Dialled { node, address, reached } => {
+                self.dialled(self.peers[node], address.map(ip), reached);
+            }
             Step::Regroup { table, budget } => {
                 self.table = GroupTable::parse(TABLES[table]).unwrap();
                 let mut regrouping = Regrouping::default();
@@ -160,9 +168,10 @@ impl World {
     /// What the swarm counts without being asked for a resource.
     fn totals(&mut self) {
         self.swarm.expire(self.now);
-        let reachable = || self.naive.values().filter(|node| node.port);
-        let resources: BTreeSet<_> = reachable().flat_map(|node| node.held.keys()).collect();
-        let holdings = reachable().map(|node| node.held.len()).sum();
+        // Who was dialled in vain still holds what it holds.
+        let holding = || self.naive.values().filter(|node| node.port);
+        let resources: BTreeSet<_> = holding().flat_map(|node| node.held.keys()).collect();
+        let holdings = holding().map(|node| node.held.len()).sum();
         let counted = (self.swarm.nodes(), self.swarm.resources(), self.swarm.holdings());
         assert_eq!(counted, (self.naive.len(), resources.len(), holdings));
     }
@@ -184,10 +193,14 @@ impl World {
         assert!((90_000..=110_000).contains(&lease.lease_ms));
         assert_eq!(lease.group, caller.place.group);
         let expires = self.now + Duration::from_millis(lease.lease_ms.into());
+        // What is known of dialling it holds for the same address and port.
+        let before = self.naive.get(&peer).filter(|node| (node.observed, node.port) == (observed, port));
+        let reached = before.is_none_or(|node| node.reached);
+        assert_eq!(lease.reach == Reach::Nat, !reached);
         // The last word on a resource counts.
         let mut held: BTreeMap<_, _> = held.iter().copied().collect();
         held.retain(|_, permille| *permille > 0);
-        self.naive.insert(peer, Naive { observed, role, port, held, expires });
+        self.naive.insert(peer, Naive { observed, role, port, reached, held, expires });
     }
 
     fn renew(&mut self, peer: PeerId, held: &[(u8, u16)], dropped: &[u8]) {
@@ -204,6 +217,18 @@ impl World {
             known.held.extend(held.iter().copied());
             known.held.retain(|_, permille| *permille > 0);
             known.expires = self.now + Duration::from_millis(lease.lease_ms.into());
+            assert_eq!(lease.reach == Reach::Nat, !known.reached);
+        }
+    }
+
+    fn dialled(&mut self, peer: PeerId, at: Option<IpAddr>, reached: bool) {
+        let known = self.naive.get_mut(&peer);
+        let observed = at.or(known.as_ref().map(|node| node.observed)).unwrap_or(ip(0));
+        let taken = self.swarm.set_reached(self.now, &peer, observed, 1, reached);
+        let known = known.filter(|node| node.port && node.observed == observed);
+        assert_eq!(taken, known.is_some());
+        if let Some(node) = known {
+            node.reached = reached;
         }
     }
 
@@ -217,6 +242,8 @@ impl World {
             .naive
             .iter()
             .filter(|(other, node)| **other != peer && node.port && node.held.contains_key(&number))
+            // Those behind the same address may reach it from within.
+            .filter(|(_, node)| node.reached || node.observed == observed)
             .map(|(other, node)| (*other, node))
             .collect();
         let inside = |node: &Naive| self.together(node.observed, observed);

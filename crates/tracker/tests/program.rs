@@ -52,5 +52,6 @@ fn the_printed_settings_can_be_used() {
     let output = run(&["--print-config"]);
     let (text, _) = said(&output);
     assert!(output.status.success() && text.contains("#low = 40"), "{text}");
+    assert!(text.contains("#dial_back = \"on\""), "{text}");
     assert!(text.lines().all(|line| line.is_empty() || line.starts_with('#')), "{text}");
 }

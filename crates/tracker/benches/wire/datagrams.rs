@@ -32,8 +32,7 @@ struct Node {
 /// Renewals a second of a core.
 pub fn renewals() -> f64 {
     let home = IpAddr::V4(Ipv4Addr::new(127, 1, 0, 1));
-    let rules =
-        Rules { nodes: usize::MAX, holdings: usize::MAX, per_prefix: usize::MAX, ..Rules::default() };
+    let rules = Rules { nodes: usize::MAX, holdings: usize::MAX, per_prefix: usize::MAX, ..Rules::default() };
     let server = Server::new(Swarm::new(rules), GroupTable::parse("127.0.0.0/8,1\n").unwrap());
     server.set_limits(Limits { pace: u32::MAX, burst: u32::MAX, distinct: u32::MAX, memory: 0 });
     let mut nodes: Vec<Node> = Vec::with_capacity(NODES);
@@ -49,7 +48,9 @@ pub fn renewals() -> f64 {
     for number in 0..NODES {
         let peer = peer(number);
         let held = (0..EACH).map(|n| Holding {
-            resource: ResourceId::from_bytes(*blake3::hash(&(number as u32 * 7 + n).to_be_bytes()).as_bytes()),
+            resource: ResourceId::from_bytes(
+                *blake3::hash(&(number as u32 * 7 + n).to_be_bytes()).as_bytes(),
+            ),
             permille: 1000,
             guard: None,
         });

@@ -9,7 +9,6 @@ use nearcast_protocol::{
 use rand::Rng;
 
 use crate::{
-    holder::Key,
     node::Slot,
     swarm::{Caller, Swarm},
     wheel::milliseconds,
@@ -79,10 +78,10 @@ impl Swarm {
 
     fn see(&self, slot: Slot) -> Option<Seen> {
         let node = self.nodes.get(slot)?;
-        let key = Key::new(node.home, slot);
+        let stand = node.stand(slot, &self.homes);
         let held = self.lists.get(&node.held).iter().filter_map(|number| {
-            let (id, holders) = self.resources.get(*number)?;
-            Some((id, holders.get(key)?.permille()))
+            let (id, _) = self.resources.get(*number)?;
+            Some((id, self.resources.holder(*number, stand?)?.permille()))
         });
         Some(Seen {
             peer: node.identity.peer()?,

@@ -61,6 +61,10 @@ pub async fn until_told_to_stop(flags: Settings, settings: &Settings) -> anyhow:
     let answering = tokio::spawn(server.clone().run(calls));
     let at = settings.renewals()?;
     let renewals = renewals::answer(&server, &identity, &at);
+    let mut dialling = JoinSet::new();
+    if settings.dials_back() {
+        dialling.spawn(server.dial_back(network.dialler()?));
+    }
     let peer = network.peer_id();
     print::lines(network.listening().iter().map(|address| format!("listening on {address}/p2p/{peer}")))?;
     let (stopping, told) = watch::channel(false);
@@ -85,7 +89,7 @@ pub async fn until_told_to_stop(flags: Settings, settings: &Settings) -> anyhow:
     }
     notify::stopping();
     stopping.send_replace(true);
-    drop(renewals);
+    drop((renewals, dialling));
     network.stop().await;
     // With the network gone there are no more calls.
     answering.await?;

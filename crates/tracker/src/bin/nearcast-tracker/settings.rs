@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use multiaddr::Protocol;
 use nearcast_protocol::Multiaddr;
 use nearcast_tracker::{Access, BridgePolicy, GroupTable, Limits, Rules, TopUp};
@@ -100,6 +100,16 @@ pub struct Settings {
     /// the end; a tracker that restarts knows everyone again. 0 to save nothing [default: 60].
     #[arg(long, value_name = "SECONDS")]
     pub snapshot: Option<u64>,
+    /// Whether nodes are dialled to find out if others can reach them; who can't be isn't listed [default: on].
+    #[arg(long, value_name = "SWITCH")]
+    pub dial_back: Option<DialBack>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum DialBack {
+    On,
+    Off,
 }
 
 impl Settings {
@@ -140,6 +150,7 @@ impl Settings {
             deny: if self.deny.is_empty() { other.deny } else { self.deny },
             status: self.status.or(other.status),
             snapshot: self.snapshot.or(other.snapshot),
+            dial_back: self.dial_back.or(other.dial_back),
         }
     }
 
@@ -167,6 +178,7 @@ impl Settings {
             burst: Some(limits.burst),
             distinct: Some(limits.distinct),
             snapshot: Some(60),
+            dial_back: Some(DialBack::On),
             ..Self::default()
         })
     }
@@ -177,6 +189,10 @@ impl Settings {
 
     pub fn connections(&self) -> anyhow::Result<u32> {
         self.clone().or(Self::defaults()?).connections.context("there is no bound on connections")
+    }
+
+    pub fn dials_back(&self) -> bool {
+        self.dial_back != Some(DialBack::Off)
     }
 
     /// Where datagrams are listened for: at every address of those for connections.

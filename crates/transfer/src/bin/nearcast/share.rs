@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context;
 use nearcast_content::{ImportProgress, hash_file};
 use nearcast_network::Signals;
-use nearcast_protocol::Multiaddr;
+use nearcast_protocol::tracker::Reach;
 
 use crate::{
     cli::{Hash, Options, Share},
@@ -86,24 +86,39 @@ async fn share_one(node: &Node, file: &Path, cancelled: &Arc<AtomicBool>) -> any
 /// Says when a tracker takes this node in, and when it doesn't; never ends.
 async fn follow_trackers(node: &Node) {
     let mut states = node.controller.trackers();
-    let mut said: BTreeMap<Multiaddr, Option<String>> = BTreeMap::new();
+    let mut said = BTreeMap::new();
     loop {
         let now = states.borrow_and_update().clone();
         for (tracker, state) in now {
             if state.lease.is_none() && state.trouble.is_none() {
                 continue;
             }
-            if said.get(&tracker) == Some(&state.trouble) {
+            let behind = state.lease.as_ref().is_some_and(|lease| lease.reach == Reach::Nat);
+            let news = (state.trouble.clone(), behind);
+            let before = said.get(&tracker);
+            if before == Some(&news) {
                 continue;
             }
             match (&state.trouble, &state.lease) {
                 (Some(trouble), _) => {
                     eprintln!("the tracker {tracker} is of no help: {trouble}; trying again")
                 }
-                (None, Some(lease)) => eprintln!("registered with {tracker}, network {}", lease.group),
+                (None, Some(lease)) => {
+                    if before.is_none_or(|(trouble, _): &(Option<String>, bool)| trouble.is_some()) {
+                        eprintln!("registered with {tracker}, network {}", lease.group);
+                    }
+                    if behind {
+                        eprintln!(
+                            "others can't reach this node from outside, as {tracker} has found; it can still \
+                             fetch, and share with those behind the same address"
+                        );
+                    } else if before.is_some_and(|(_, behind)| *behind) {
+                        eprintln!("others can reach this node from outside now, as {tracker} has found");
+                    }
+                }
                 (None, None) => {}
             }
-            said.insert(tracker, state.trouble);
+            said.insert(tracker, news);
         }
         if states.changed().await.is_err() {
             return;

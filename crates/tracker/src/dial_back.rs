@@ -1,0 +1,243 @@
+//! Whether a node can be dialled from outside (R1): the tracker dials the observed address and the registered port.
+//!
+//! It can't be used to look for open ports or to flood anybody. Only the address that the node's own connection
+//! came from is dialled, the one port that it registered, and nothing is sent beyond the handshake. So many nodes
+//! are dialled at once, so many of one /24 or /48 in a time, each once in a lease if it is reached and once in half
+//! of one if it isn't; who would have to wait for long isn't dialled at all until it renews.
+//!
+//! The dial comes from a new port, so address translation lets it in only if it lets in everyone: a forwarded port,
+//! or a mapping that anyone may use. Others reach such a node just as well. Only one that lets in every port of an
+//! address that was once called may let the tracker in alone; that node is listed, as it would be without dialling.
+
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+
+use multiaddr::Protocol;
+use nearcast_network::{Dialler, Unreached};
+use nearcast_protocol::{Multiaddr, PeerId};
+use tokio::{sync::mpsc, task::JoinSet};
+
+use crate::{
+    dialled::Target,
+    identity::Identity,
+    prefix::Prefix,
+    server::{Server, State},
+};
+
+/// Nodes dialled at once. Each that says nothing holds its place for [`WITHIN`].
+const AT_ONCE: usize = 64;
+/// Nodes that wait to be dialled: a minute's worth if none of them answers. The newest are turned away.
+const WAITING: usize = 1024;
+/// A connection that isn't there after two lost packets, handshake included, isn't one to recommend.
+const WITHIN: Duration = Duration::from_secs(4);
+/// Nodes of one prefix that may be dialled at one time: a campus that comes back from a power failure.
+const BURST: f64 = 64.0;
+/// Nodes of one prefix a second in the long run.
+const RATE: f64 = 4.0;
+/// Prefixes that are remembered. Beyond them no new one is dialled until others are full again.
+const REMEMBERED: usize = 100_000;
+/// Looking through them all takes milliseconds.
+const TIDY: Duration = Duration::from_secs(1);
+
+/// What came of dialling nodes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// Nodes that proved their identity.
+    pub reachable: u64,
+    /// Nodes that didn't.
+    pub unreachable: u64,
+    /// Nodes that weren't dialled since too many were, or about whom dialling showed nothing.
+    pub dropped: u64,
+}
+
+/// Who waits to be dialled, and how many of each prefix may be.
+pub(crate) struct DialBack {
+    queue: mpsc::Sender<Target>,
+    paces: Paces,
+    pub tally: Tally,
+}
+
+impl DialBack {
+    /// `None` if it can't be dialled now.
+    pub fn admit(&mut self, now: Duration, target: Target) -> Option<Target> {
+        // The room comes first: nobody loses his turn for want of it.
+        let room = self.queue.try_reserve().ok();
+        let room = room.filter(|_| self.paces.take(now, target.observed));
+        match room {
+            Some(room) => {
+                room.send(target);
+                Some(target)
+            }
+            None => {
+                self.tally.dropped += 1;
+                None
+            }
+        }
+    }
+}
+
+/// A token bucket for each prefix.
+#[derive(Debug, Default)]
+struct Paces {
+    buckets: HashMap<Prefix, (f64, Duration)>,
+    /// When those that are full again were last forgotten.
+    tidied: Duration,
+}
+
+impl Paces {
+    fn take(&mut self, now: Duration, address: IpAddr) -> bool {
+        let prefix = Prefix::of(address);
+        let left = |(left, since): (f64, Duration)| {
+            (left + now.saturating_sub(since).as_secs_f64() * RATE).min(BURST)
+        };
+        if self.buckets.len() >= REMEMBERED && !self.buckets.contains_key(&prefix) {
+            if now >= self.tidied + TIDY {
+                self.tidied = now;
+                self.buckets.retain(|_, bucket| left(*bucket) < BURST);
+            }
+            if self.buckets.len() >= REMEMBERED {
+                return false;
+            }
+        }
+        let bucket = self.buckets.entry(prefix).or_insert((BURST, now));
+        let filled = left(*bucket);
+        let enough = filled >= 1.0;
+        *bucket = (if enough { filled - 1.0 } else { filled }, now);
+        enough
+    }
+}
+
+impl Server {
+    /// From now on finds out whether the nodes that register and renew can be dialled, as long as what this
+    /// returns runs. Until a node is dialled, and if nobody is, it counts as reachable.
+    pub fn dial_back(&self, dialler: Dialler) -> impl Future<Output = ()> + Send + use<> {
+        let (queue, waiting) = mpsc::channel(WAITING);
+        self.state().dial_back = Some(DialBack { queue, paces: Paces::default(), tally: Tally::default() });
+        self.clone().dial_all(dialler, waiting)
+    }
+
+    async fn dial_all(self, dialler: Dialler, mut waiting: mpsc::Receiver<Target>) {
+        let dialler = Arc::new(dialler);
+        let mut dialling = JoinSet::new();
+        loop {
+            tokio::select! {
+                target = waiting.recv(), if dialling.len() < AT_ONCE => {
+                    // Another task does this from now on.
+                    let Some(target) = target else { break };
+                    let dialler = dialler.clone();
+                    dialling.spawn(async move { (target, dial(&dialler, &target).await) });
+                }
+                Some(dialled) = dialling.join_next() => {
+                    if let Ok((target, outcome)) = dialled {
+                        self.note_dialled(&target, outcome);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What came of dialling nodes so far.
+    pub fn dialled_back(&self) -> Tally {
+        self.state().dial_back.as_ref().map(|dial_back| dial_back.tally).unwrap_or_default()
+    }
+
+    /// Has a node dialled that has just been given a lease, if it is time to and there is room.
+    pub(crate) fn dial_if_due(&self, peer: &PeerId, registering: bool) {
+        let mut state = self.state();
+        let now = self.now(&state);
+        state.dial_if_due(now, &Identity::of(peer), registering);
+    }
+
+    fn note_dialled(&self, target: &Target, outcome: Result<(), Unreached>) {
+        let mut state = self.state();
+        let now = self.now(&state);
+        let reached = match &outcome {
+            Ok(()) => Some(true),
+            Err(Unreached::Here(_)) => None,
+            Err(_) => Some(false),
+        };
+        if let Some(reached) = reached {
+            state.swarm.set_reached(now, &target.peer, target.observed, target.port, reached);
+        }
+        if let Some(DialBack { tally, .. }) = &mut state.dial_back {
+            match reached {
+                Some(true) => tally.reachable += 1,
+                Some(false) => tally.unreachable += 1,
+                None => tally.dropped += 1,
+            }
+        }
+        drop(state);
+        if let Err(unreached) = outcome {
+            tracing::debug!(peer = %target.peer, %unreached, "a node can't be dialled");
+        }
+    }
+}
+
+impl State {
+    /// As the server's, with the memory at hand.
+    pub(crate) fn dial_if_due(&mut self, now: Duration, node: &Identity, registering: bool) {
+        let Some(dial_back) = &mut self.dial_back else { return };
+        let due = self.swarm.due(now, node, registering);
+        if let Some(target) = due.and_then(|target| dial_back.admit(now, target)) {
+            self.swarm.dialling(now, &target.peer);
+        }
+    }
+}
+
+async fn dial(dialler: &Dialler, target: &Target) -> Result<(), Unreached> {
+    let address = Multiaddr::from(target.observed);
+    let address = match target.quic {
+        true => address.with(Protocol::Udp(target.port)).with(Protocol::QuicV1),
+        false => address.with(Protocol::Tcp(target.port)),
+    };
+    dialler.reach(&address, target.peer, WITHIN).await
+}
+
+#[cfg(test)]
+mod tests {
+    use nearcast_protocol::PeerId;
+
+    use super::*;
+
+    fn target(address: [u8; 4]) -> Target {
+        Target { peer: PeerId::random(), observed: address.into(), port: 4400, quic: false }
+    }
+
+    #[test]
+    fn a_prefix_has_its_pace_and_its_neighbour_another() {
+        let (mut paces, now) = (Paces::default(), Duration::from_secs(9));
+        let mut taken = |now, third: u8| {
+            (0..1000u32).filter(|at| paces.take(now, [203, 0, third, *at as u8].into())).count()
+        };
+        assert_eq!(taken(now, 113), BURST as usize);
+        assert_eq!(taken(now, 114), BURST as usize);
+        assert_eq!(taken(now + Duration::from_secs(2), 113), 2 * RATE as usize);
+        let six = |last: u16| IpAddr::from([0x2001, 0xdb8, 1, last, 0, 0, 0, 1]);
+        let taken = (0..1000).filter(|last| paces.take(now, six(*last))).count();
+        assert_eq!(taken, BURST as usize);
+    }
+
+    #[test]
+    fn the_prefixes_remembered_are_bounded() {
+        let (mut paces, now) = (Paces::default(), Duration::from_secs(9));
+        let address = |number: u32| IpAddr::from((number << 8).to_be_bytes());
+        let taken = (0..2 * REMEMBERED as u32).filter(|number| paces.take(now, address(*number))).count();
+        assert_eq!((taken, paces.buckets.len()), (REMEMBERED, REMEMBERED));
+        assert!(paces.take(now + Duration::from_secs(60), address(u32::MAX >> 8)));
+        assert_eq!(paces.buckets.len(), 1);
+    }
+
+    #[test]
+    fn the_newest_are_turned_away_and_lose_nothing() {
+        let (queue, mut waiting) = mpsc::channel(2);
+        let mut dial_back = DialBack { queue, paces: Paces::default(), tally: Tally::default() };
+        let now = Duration::from_secs(9);
+        let targets: Vec<_> = (0..4).map(|last| target([203, 0, 113, last])).collect();
+        let admitted = |dial_back: &mut DialBack| {
+            targets.iter().map(|target| dial_back.admit(now, *target).is_some()).collect::<Vec<_>>()
+        };
+        assert_eq!(admitted(&mut dial_back), [true, true, false, false]);
+        assert_eq!(dial_back.tally.dropped, 2);
+        assert_eq!(waiting.try_recv().unwrap(), targets[0]);
+        assert_eq!(dial_back.admit(now, targets[3]), Some(targets[3]));
+    }
+}

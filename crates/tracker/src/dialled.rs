@@ -1,0 +1,268 @@
+//! What came of dialling a node, and what follows from it for those who ask.
+
+use std::{net::IpAddr, time::Duration};
+
+use nearcast_protocol::{PeerId, tracker::Reach};
+
+use crate::{
+    home::Home,
+    identity::Identity,
+    node::{Node, Slot},
+    swarm::Swarm,
+};
+
+/// What came of dialling a node, in one byte: the verdict, whether the node has yet to hear it, and in which
+/// half of a lease it was last dialled, counted from the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Dialled(u8);
+
+const VERDICT: u8 = 0b11;
+/// It was dialled, and nothing has come of it yet.
+const TRIED: u8 = 1;
+const REACHED: u8 = 2;
+const IN_VAIN: u8 = 3;
+const UNTOLD: u8 = 0b100;
+/// From this bit on: which half of a lease, as far as the bits go.
+const WHEN: u32 = 3;
+
+impl Dialled {
+    /// It was dialled, and can't be from outside. Until that is proved, a node counts as reachable.
+    pub fn in_vain(self) -> bool {
+        self.0 & VERDICT == IN_VAIN
+    }
+
+    /// What is proved.
+    pub fn reach(self) -> Option<Reach> {
+        match self.0 & VERDICT {
+            REACHED => Some(Reach::Public),
+            IN_VAIN => Some(Reach::Nat),
+            _ => None,
+        }
+    }
+
+    /// Whether the verdict isn't the one that the node was told.
+    pub fn untold(self) -> bool {
+        self.0 & UNTOLD != 0
+    }
+
+    pub fn tell(&mut self) {
+        self.0 &= !UNTOLD;
+    }
+
+    /// Whether it is to be dialled in this half of a lease: one that was reached once in a lease; another once
+    /// in each half, and whenever it registers, since a firewall may have been opened.
+    fn due(self, half: u64, registering: bool) -> bool {
+        let since = (half as u8).wrapping_sub(self.0 >> WHEN) & (u8::MAX >> WHEN);
+        match self.0 & VERDICT {
+            TRIED => since >= 1,
+            REACHED => since >= 2,
+            IN_VAIN => since >= 1 || registering,
+            _ => true,
+        }
+    }
+
+    fn dialling(&mut self, half: u64) {
+        let verdict = (self.0 & VERDICT).max(TRIED);
+        self.0 = (half as u8) << WHEN | self.0 & UNTOLD | verdict;
+    }
+
+    /// A new verdict is one to tell. That it was reached is what a node takes for granted.
+    fn judge(&mut self, reached: bool) {
+        let (before, verdict) = (self.0 & VERDICT, if reached { REACHED } else { IN_VAIN });
+        let news = before != verdict && (before == IN_VAIN || verdict == IN_VAIN);
+        self.0 = self.0 & !VERDICT | verdict | if news { UNTOLD } else { 0 };
+    }
+}
+
+/// A node that is to be dialled: the address that was observed, and a port that it registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub peer: PeerId,
+    pub observed: IpAddr,
+    pub port: u16,
+    /// It listens for QUIC alone.
+    pub quic: bool,
+}
+
+impl Target {
+    fn of(node: &Node) -> Option<Self> {
+        let quic = node.tcp_port == 0;
+        let port = if quic { node.quic_port } else { node.tcp_port };
+        let peer = node.identity.peer().filter(|_| port != 0)?;
+        Some(Self { peer, observed: node.observed, port, quic })
+    }
+}
+
+impl Swarm {
+    /// A node's address, if it is time to dial it. One that says it sits behind a relay isn't dialled.
+    pub(crate) fn due(&self, now: Duration, identity: &Identity, registering: bool) -> Option<Target> {
+        let node = self.nodes.get(self.nodes.slot_of_identity(identity)?)?;
+        let due = node.reach != Reach::Relayed && node.dialled.due(self.half(now), registering);
+        if due { Target::of(node) } else { None }
+    }
+
+    /// A node is going to be dialled.
+    pub(crate) fn dialling(&mut self, now: Duration, peer: &PeerId) {
+        let half = self.half(now);
+        if let Some(node) = self.nodes.slot_of(peer).and_then(|slot| self.nodes.get_mut(slot)) {
+            node.dialled.dialling(half);
+        }
+    }
+
+    /// Takes in whether a node could be dialled at the address that was observed and a port that it registered,
+    /// with its identity proved. `false` if it has gone, or is registered elsewhere by now.
+    ///
+    /// One that can't be is no reachable holder in the sense of R3 and R7: it counts and is listed for those
+    /// alone who are behind the same address. What it holds stays noted, for when it can be dialled again.
+    pub fn set_reached(
+        &mut self,
+        now: Duration,
+        peer: &PeerId,
+        observed: IpAddr,
+        port: u16,
+        reached: bool,
+    ) -> bool {
+        self.expire(now);
+        let Some(slot) = self.nodes.slot_of(peer) else { return false };
+        let Some(node) = self.nodes.get_mut(slot) else { return false };
+        if Target::of(node).is_none_or(|target| (target.observed, target.port) != (observed, port)) {
+            return false;
+        }
+        let Some(from) = node.stand(slot, &self.homes) else { return false };
+        let mut dialled = node.dialled;
+        dialled.judge(reached);
+        let behind = dialled.in_vain();
+        if from.behind != behind {
+            let home = if behind { self.homes.enter(Home::Address(observed)) } else { Some(node.home) };
+            let Some(home) = home else { return false };
+            for number in self.lists.get(&node.held) {
+                self.resources.shift(*number, from, home, behind, node.role);
+            }
+            if from.behind {
+                self.homes.leave(from.key.home());
+            }
+        }
+        node.dialled = dialled;
+        node.reach = dialled.reach().unwrap_or(node.reach);
+        true
+    }
+
+    /// Gives a node that is taken in again a home behind its address, if it needs one.
+    pub(crate) fn enter_behind(&mut self, slot: Slot) {
+        if let Some(node) = self.nodes.get_mut(slot).filter(|node| node.dialled.in_vain())
+            && self.homes.enter(Home::Address(node.observed)).is_none()
+        {
+            node.dialled = Dialled::default();
+        }
+    }
+
+    /// Takes that home from a node that goes.
+    pub(crate) fn leave_behind(&mut self, node: &Node) {
+        if let Some(home) = self.homes.get(&Home::Address(node.observed)).filter(|_| node.dialled.in_vain()) {
+            self.homes.leave(home);
+        }
+    }
+
+    fn half(&self, now: Duration) -> u64 {
+        let half = (self.rules.lease / 2).as_millis().max(1);
+        u64::try_from(now.as_millis() / half).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nearcast_protocol::{
+        Group, ResourceId, Role,
+        tracker::{Holding, Medium, Registration, Renewal},
+    };
+    use rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+    use crate::{group_table::Place, rules::Rules, swarm::Caller};
+
+    #[test]
+    fn it_comes_back_with_all_it_holds_and_leaves_nothing_behind() {
+        let (mut swarm, mut dice) = (Swarm::new(Rules::default()), StdRng::seed_from_u64(5));
+        let now = Duration::from_secs(1);
+        let film = |byte: u8| ResourceId::from_bytes([byte; 32]);
+        let holding = |byte: u8| Holding { resource: film(byte), permille: 1000, guard: None };
+        let caller = |address: [u8; 4]| {
+            let place = Place { group: Group(7), ..Place::default() };
+            Caller { peer: PeerId::random(), observed: address.into(), place }
+        };
+        let (node, beside, far) = (caller([10, 0, 0, 1]), caller([10, 0, 0, 1]), caller([10, 0, 0, 2]));
+        let registration = Registration {
+            version: String::new(),
+            role: Role::Terminal,
+            tcp_port: 4400,
+            quic_port: 0,
+            reach: Reach::Unknown,
+            medium: Medium::Unknown,
+            local: vec!["/ip4/192.168.1.5/tcp/4400".parse().unwrap()],
+            holdings: vec![holding(1), holding(2)],
+            spare_upload: 0,
+        };
+        swarm.register(now, &node, &registration, &mut dice).unwrap();
+        assert!(!swarm.set_reached(now, &node.peer, node.observed, 4401, false), "another port says nothing");
+        assert!(swarm.set_reached(now, &node.peer, node.observed, 4400, false));
+        assert_eq!(swarm.count(now, &far, &film(1)).in_group, 0);
+        assert!(swarm.find(now, &far, &film(1), false, &mut dice).peers.is_empty());
+        assert!(swarm.is_held(&film(1)) && swarm.holdings() == 2);
+        // From within its own network it may be reached.
+        assert_eq!(swarm.count(now, &beside, &film(1)).complete_in_group, 1);
+        let list = swarm.find(now, &beside, &film(1), false, &mut dice);
+        let first = list.peers.first().unwrap();
+        assert_eq!((first.peer(), first.group, first.address.addresses.len()), (node.peer, Group(7), 2));
+        // It goes on saying what it holds, and is the same node when it registers again.
+        let renewal = Renewal { held: vec![holding(3)], dropped: vec![film(1)], ..Renewal::default() };
+        let lease = swarm.renew(now, &node, &renewal, &mut dice).unwrap();
+        assert_eq!((lease.reach, swarm.holdings()), (Reach::Nat, 2));
+        swarm.register(now, &node, &registration, &mut dice).unwrap();
+        swarm.renew(now, &node, &renewal, &mut dice).unwrap();
+        assert_eq!(swarm.count(now, &far, &film(3)).in_group, 0);
+
+        assert!(swarm.set_reached(now, &node.peer, node.observed, 4400, true));
+        let counted = [1, 2, 3].map(|byte| swarm.count(now, &far, &film(byte)).complete_in_group);
+        assert_eq!(counted, [0, 1, 1]);
+        assert!(swarm.homes.get(&Home::Address(node.observed)).is_none());
+        assert!(swarm.set_reached(now, &node.peer, node.observed, 4400, false));
+        swarm.withdraw(now, &node.peer);
+        assert_eq!((swarm.nodes(), swarm.resources(), swarm.holdings()), (0, 0, 0));
+        assert!(swarm.homes.get(&Home::Address(node.observed)).is_none());
+        assert!(swarm.homes.get(&Home::Group(Group(7))).is_none());
+    }
+
+    #[test]
+    fn who_is_reached_is_dialled_once_a_lease_and_others_more_often() {
+        let mut dialled = Dialled::default();
+        assert!(dialled.due(7, false) && !dialled.in_vain());
+        // The half that comes next after the bits have run out is still the next.
+        dialled.dialling(31);
+        assert!(!dialled.due(31, true) && dialled.due(32, false));
+        dialled.judge(true);
+        assert_eq!(dialled.reach(), Some(Reach::Public));
+        assert!(!dialled.due(32, true) && dialled.due(33, false));
+        dialled.dialling(33);
+        dialled.judge(false);
+        assert!(dialled.in_vain() && !dialled.due(33, false) && dialled.due(33, true));
+        assert!(dialled.due(34, false));
+        // It stays what it was while it is dialled again.
+        dialled.dialling(34);
+        assert!(dialled.in_vain() && !dialled.due(34, false));
+    }
+
+    #[test]
+    fn a_node_hears_what_it_doesn_t_expect() {
+        let mut dialled = Dialled::default();
+        dialled.dialling(1);
+        dialled.judge(true);
+        assert!(!dialled.untold());
+        for reached in [false, true] {
+            dialled.judge(reached);
+            assert!(dialled.untold());
+            dialled.tell();
+            dialled.judge(reached);
+            assert!(!dialled.untold());
+        }
+    }
+}
