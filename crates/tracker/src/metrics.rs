@@ -396,7 +396,7 @@ mod tests {
 
     #[test]
     fn every_reason_has_its_name() {
-        assert_eq!(Refusal::Report as usize + 1, REFUSALS.len());
+        assert_eq!(Refusal::Token as usize + 1, REFUSALS.len());
         assert_eq!(REFUSALS[Refusal::NotListed as usize], "not_listed");
     }
 }
