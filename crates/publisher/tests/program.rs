@@ -121,9 +121,12 @@ fn a_film_that_is_none_is_said_to_be_and_harms_nobody() {
     let (films, state) = scene();
     write(&films.path().join("garbage.mp4"), 1, 100_000);
     let publisher = Publisher::start(films.path(), state.path());
-    publisher.up(1);
-    if Path::new(env!("CARGO_BIN_EXE_nearcast-publisher")).with_file_name("nearcast-posters").is_file() {
-        publisher.wait_for("can't be looked into");
+    let posters = Path::new(env!("CARGO_BIN_EXE_nearcast-publisher")).with_file_name("nearcast-posters");
+    let (mut up, mut looked) = (false, !posters.is_file());
+    while !(up && looked) {
+        let line = publisher.wait_for("");
+        up |= line.contains("put up") && !line.contains("not put up");
+        looked |= line.contains("can't be looked into");
     }
     write(&films.path().join("next.mp4"), 2, 100_000);
     publisher.up(1);
