@@ -13,10 +13,16 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use multiaddr::Protocol;
 use nearcast_network::{Dialler, Unreached};
-use nearcast_protocol::Multiaddr;
+use nearcast_protocol::{Multiaddr, PeerId};
 use tokio::{sync::mpsc, task::JoinSet};
 
-use crate::{dialled::Target, server::Server, top_up::Prefix};
+use crate::{
+    dialled::Target,
+    identity::Identity,
+    server::{Server, State},
+    swarm::Swarm,
+    top_up::Prefix,
+};
 
 /// Nodes dialled at once. Each that says nothing holds its place for [`WITHIN`].
 const AT_ONCE: usize = 64;
@@ -52,8 +58,16 @@ pub(crate) struct DialBack {
 }
 
 impl DialBack {
+    /// Has a node dialled that has just been given a lease, if it is time to and there is room.
+    pub fn dial_if_due(&mut self, swarm: &mut Swarm, now: Duration, node: &Identity, registering: bool) {
+        let due = swarm.due(now, node, registering);
+        if let Some(target) = due.and_then(|target| self.admit(now, target)) {
+            swarm.dialling(now, &target.peer);
+        }
+    }
+
     /// `None` if it can't be dialled now.
-    pub fn admit(&mut self, now: Duration, target: Target) -> Option<Target> {
+    fn admit(&mut self, now: Duration, target: Target) -> Option<Target> {
         // The room comes first: nobody loses his turn for want of it.
         let room = self.queue.try_reserve().ok();
         let room = room.filter(|_| self.paces.take(now, target.observed));
@@ -135,9 +149,18 @@ impl Server {
         self.state().dial_back.as_ref().map(|dial_back| dial_back.tally).unwrap_or_default()
     }
 
-    fn note_dialled(&self, target: &Target, outcome: Result<(), Unreached>) {
-        let now = self.now();
+    pub(crate) fn dial_if_due(&self, peer: &PeerId, registering: bool) {
         let mut state = self.state();
+        let now = self.now(&state);
+        let State { swarm, dial_back, .. } = &mut *state;
+        if let Some(dial_back) = dial_back {
+            dial_back.dial_if_due(swarm, now, &Identity::of(peer), registering);
+        }
+    }
+
+    fn note_dialled(&self, target: &Target, outcome: Result<(), Unreached>) {
+        let mut state = self.state();
+        let now = self.now(&state);
         let reached = match &outcome {
             Ok(()) => Some(true),
             Err(Unreached::Here(_)) => None,
@@ -171,8 +194,6 @@ async fn dial(dialler: &Dialler, target: &Target) -> Result<(), Unreached> {
 
 #[cfg(test)]
 mod tests {
-    use nearcast_protocol::PeerId;
-
     use super::*;
 
     fn target(address: [u8; 4]) -> Target {

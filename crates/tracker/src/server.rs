@@ -10,7 +10,8 @@ use std::{
 
 use nearcast_network::TrackerCall;
 use nearcast_protocol::{
-    Group, PeerId, TokenError, renewal,
+    Group, PeerId, TokenError,
+    renewal::{self, Outcome},
     tracker::{Answer, Lease, Received, Registration, Renewal, Request},
 };
 use rand::{SeedableRng, rngs::StdRng};
@@ -56,9 +57,9 @@ pub(crate) struct State {
     /// If renewals are taken by datagram.
     tickets: Option<Tickets>,
     datagrams: Tally,
+    guarding: Guarding,
     /// If nodes are dialled.
     pub(crate) dial_back: Option<DialBack>,
-    guarding: Guarding,
 }
 
 impl Server {
@@ -73,8 +74,8 @@ impl Server {
             dice: StdRng::from_os_rng(),
             tickets: None,
             datagrams: Tally::default(),
-            dial_back: None,
             guarding: Guarding::default(),
+            dial_back: None,
         };
         Self { state: Arc::new(Mutex::new(state)), began: Instant::now() }
     }
@@ -91,7 +92,7 @@ impl Server {
                     call.answer(answer);
                 }
                 // So that whoever calls after a silence doesn't wait until all the dead are forgotten.
-                _ = tidy.tick() => self.state().swarm.expire(self.now()),
+                _ = tidy.tick() => self.state().swarm.expire(self.began.elapsed()),
             }
         }
     }
@@ -129,65 +130,18 @@ impl Server {
 
     /// Answers one request.
     pub fn answer(&self, peer: PeerId, observed: IpAddr, request: &Request) -> Answer {
-        let now = self.now();
-        let mut state = self.state();
-        let answer = state.answer(now, peer, observed.to_canonical(), request);
+        let answer = self.decide(peer, observed, request);
         if matches!(answer, Answer::Leased(_)) {
-            state.dial_if_due(now, &Identity::of(&peer), matches!(request, Request::Register(_)));
+            self.dial_if_due(&peer, matches!(request, Request::Register(_)));
         }
         answer
     }
 
-    /// From now on leases come with a ticket for renewals by datagram at these sockets, each of which has
-    /// to be served by [`Server::renew_by_datagram`] with the same secret. Whoever knows the secret can renew
-    /// in anyone's name; kept from one start to the next, it spares everyone a new ticket.
-    pub fn give_tickets(&self, secret: [u8; 32], sockets: &[UdpSocket]) {
-        self.state().tickets = Some(Tickets::new(secret, sockets));
-    }
-
-    /// Datagrams that came so far.
-    pub fn datagrams(&self) -> Tally {
-        self.state().datagrams
-    }
-
-    pub(crate) fn note_datagrams(&self, more: Tally) {
-        let tally = &mut self.state().datagrams;
-        tally.answered += more.answered;
-        tally.bad += more.bad;
-    }
-
-    /// Counts renewals whose senders are proved, all at one time.
-    pub(crate) fn renew_all<'a>(
-        &self,
-        renewals: impl Iterator<Item = Renewing<'a>>,
-        answers: &mut Vec<renewal::Answer>,
-    ) {
-        answers.clear();
-        let now = self.now();
+    fn decide(&self, peer: PeerId, observed: IpAddr, request: &Request) -> Answer {
+        let now = self.began.elapsed();
+        let observed = observed.to_canonical();
         let mut state = self.state();
-        let state = &mut *state;
-        answers.extend(renewals.map(|(observed, renewal)| {
-            let answer = state.swarm.renew_marked(now, observed, renewal, &mut state.dice);
-            if answer.outcome == renewal::Outcome::Renewed {
-                state.dial_if_due(now, &Identity::Ed25519(renewal.node), false);
-            }
-            answer
-        }));
-    }
-
-    /// The time that the memory goes by.
-    pub(crate) fn now(&self) -> Duration {
-        self.began.elapsed()
-    }
-
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn answer(&mut self, now: Duration, peer: PeerId, observed: IpAddr, request: &Request) -> Answer {
-        let State { swarm, table, pace, dice, tickets, guarding, .. } = self;
+        let State { swarm, table, pace, dice, tickets, guarding, .. } = &mut *state;
         if let Err(wait) = pace.take(now, observed) {
             return refused("too many requests come from your address", wait);
         }
@@ -256,13 +210,50 @@ impl State {
         }
     }
 
-    /// Has a node dialled that has just been given a lease, if it is time to and there is room.
-    fn dial_if_due(&mut self, now: Duration, node: &Identity, registering: bool) {
-        let Some(dial_back) = &mut self.dial_back else { return };
-        let due = self.swarm.due(now, node, registering);
-        if let Some(target) = due.and_then(|target| dial_back.admit(now, target)) {
-            self.swarm.dialling(now, &target.peer);
-        }
+    /// From now on leases come with a ticket for renewals by datagram at these sockets, each of which has
+    /// to be served by [`Server::renew_by_datagram`] with the same secret. Whoever knows the secret can renew
+    /// in anyone's name; kept from one start to the next, it spares everyone a new ticket.
+    pub fn give_tickets(&self, secret: [u8; 32], sockets: &[UdpSocket]) {
+        self.state().tickets = Some(Tickets::new(secret, sockets));
+    }
+
+    /// Datagrams that came so far.
+    pub fn datagrams(&self) -> Tally {
+        self.state().datagrams
+    }
+
+    pub(crate) fn note_datagrams(&self, more: Tally) {
+        let tally = &mut self.state().datagrams;
+        tally.answered += more.answered;
+        tally.bad += more.bad;
+    }
+
+    /// Counts renewals whose senders are proved, all at one time.
+    pub(crate) fn renew_all<'a>(
+        &self,
+        renewals: impl Iterator<Item = Renewing<'a>>,
+        answers: &mut Vec<renewal::Answer>,
+    ) {
+        answers.clear();
+        let now = self.began.elapsed();
+        let mut state = self.state();
+        let State { swarm, dice, dial_back, .. } = &mut *state;
+        answers.extend(renewals.map(|(observed, renewal)| {
+            let answer = swarm.renew_marked(now, observed, renewal, dice);
+            if let Some(dial_back) = dial_back.as_mut().filter(|_| answer.outcome == Outcome::Renewed) {
+                dial_back.dial_if_due(swarm, now, &Identity::Ed25519(renewal.node), false);
+            }
+            answer
+        }));
+    }
+
+    /// The time that the memory goes by.
+    pub(crate) fn now(&self, _: &State) -> Duration {
+        self.began.elapsed()
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
