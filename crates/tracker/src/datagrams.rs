@@ -11,7 +11,10 @@ use nearcast_protocol::{
 };
 use tokio::net::UdpSocket;
 
-use crate::{identity::Identity, server::Server};
+use crate::{
+    identity::Identity,
+    server::{Server, State},
+};
 
 /// Datagrams that are taken from the system before any is answered: the swarm is locked once for all.
 const BATCH: usize = 64;
@@ -93,15 +96,15 @@ impl Server {
         answers.clear();
         let mut state = self.state();
         let now = self.now(&state);
-        let state = &mut *state;
+        let State { swarm, dice, dial_back, changes, .. } = &mut *state;
         answers.extend(renewals.map(|(observed, renewal)| {
-            let answer = state.swarm.renew_marked(now, observed, renewal, &mut state.dice);
-            if answer.outcome == Outcome::Renewed {
-                state.dial_if_due(now, &Identity::Ed25519(renewal.node), false);
+            let answer = swarm.renew_marked(now, observed, renewal, dice);
+            if let (Outcome::Renewed, Some(dial_back)) = (answer.outcome, dial_back.as_mut()) {
+                dial_back.dial_if_due(swarm, now, &Identity::Ed25519(renewal.node), false);
             }
             answer
         }));
-        state.changes += answers.len() as u64;
+        *changes += answers.len() as u64;
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     identity::Identity,
     prefix::Prefix,
     server::{Server, State},
+    swarm::Swarm,
 };
 
 /// Nodes dialled at once. Each that says nothing holds its place for [`WITHIN`].
@@ -57,8 +58,16 @@ pub(crate) struct DialBack {
 }
 
 impl DialBack {
+    /// Has a node dialled that has just been given a lease, if it is time to and there is room.
+    pub fn dial_if_due(&mut self, swarm: &mut Swarm, now: Duration, node: &Identity, registering: bool) {
+        let due = swarm.due(now, node, registering);
+        if let Some(target) = due.and_then(|target| self.admit(now, target)) {
+            swarm.dialling(now, &target.peer);
+        }
+    }
+
     /// `None` if it can't be dialled now.
-    pub fn admit(&mut self, now: Duration, target: Target) -> Option<Target> {
+    fn admit(&mut self, now: Duration, target: Target) -> Option<Target> {
         // The room comes first: nobody loses his turn for want of it.
         let room = self.queue.try_reserve().ok();
         let room = room.filter(|_| self.paces.take(now, target.observed));
@@ -140,11 +149,13 @@ impl Server {
         self.state().dial_back.as_ref().map(|dial_back| dial_back.tally).unwrap_or_default()
     }
 
-    /// Has a node dialled that has just been given a lease, if it is time to and there is room.
     pub(crate) fn dial_if_due(&self, peer: &PeerId, registering: bool) {
         let mut state = self.state();
         let now = self.now(&state);
-        state.dial_if_due(now, &Identity::of(peer), registering);
+        let State { swarm, dial_back, .. } = &mut *state;
+        if let Some(dial_back) = dial_back {
+            dial_back.dial_if_due(swarm, now, &Identity::of(peer), registering);
+        }
     }
 
     fn note_dialled(&self, target: &Target, outcome: Result<(), Unreached>) {
@@ -172,17 +183,6 @@ impl Server {
     }
 }
 
-impl State {
-    /// As the server's, with the memory at hand.
-    pub(crate) fn dial_if_due(&mut self, now: Duration, node: &Identity, registering: bool) {
-        let Some(dial_back) = &mut self.dial_back else { return };
-        let due = self.swarm.due(now, node, registering);
-        if let Some(target) = due.and_then(|target| dial_back.admit(now, target)) {
-            self.swarm.dialling(now, &target.peer);
-        }
-    }
-}
-
 async fn dial(dialler: &Dialler, target: &Target) -> Result<(), Unreached> {
     let address = Multiaddr::from(target.observed);
     let address = match target.quic {
@@ -194,8 +194,6 @@ async fn dial(dialler: &Dialler, target: &Target) -> Result<(), Unreached> {
 
 #[cfg(test)]
 mod tests {
-    use nearcast_protocol::PeerId;
-
     use super::*;
 
     fn target(address: [u8; 4]) -> Target {

@@ -171,6 +171,8 @@ impl Swarm {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use nearcast_protocol::{
         Group, ResourceId, Role,
         tracker::{Holding, Medium, Registration, Renewal},
@@ -180,18 +182,21 @@ mod tests {
     use super::*;
     use crate::{group_table::Place, rules::Rules, swarm::Caller};
 
-    #[test]
-    fn it_comes_back_with_all_it_holds_and_leaves_nothing_behind() {
-        let (mut swarm, mut dice) = (Swarm::new(Rules::default()), StdRng::seed_from_u64(5));
-        let now = Duration::from_secs(1);
-        let film = |byte: u8| ResourceId::from_bytes([byte; 32]);
-        let holding = |byte: u8| Holding { resource: film(byte), permille: 1000, guard: None };
-        let caller = |address: [u8; 4]| {
-            let place = Place { group: Group(7), ..Place::default() };
-            Caller { peer: PeerId::random(), observed: address.into(), place }
-        };
-        let (node, beside, far) = (caller([10, 0, 0, 1]), caller([10, 0, 0, 1]), caller([10, 0, 0, 2]));
-        let registration = Registration {
+    fn film(byte: u8) -> ResourceId {
+        ResourceId::from_bytes([byte; 32])
+    }
+
+    fn holding(byte: u8) -> Holding {
+        Holding { resource: film(byte), permille: 1000, guard: None }
+    }
+
+    fn caller(address: [u8; 4]) -> Caller {
+        let place = Place { group: Group(7), ..Place::default() };
+        Caller { peer: PeerId::random(), observed: address.into(), place }
+    }
+
+    fn registration() -> Registration {
+        Registration {
             version: String::new(),
             role: Role::Terminal,
             tcp_port: 4400,
@@ -201,7 +206,40 @@ mod tests {
             local: vec!["/ip4/192.168.1.5/tcp/4400".parse().unwrap()],
             holdings: vec![holding(1), holding(2)],
             spare_upload: 0,
-        };
+        }
+    }
+
+    #[test]
+    fn of_many_behind_one_address_and_many_others_some_of_each_are_listed() {
+        let (mut swarm, mut dice) = (Swarm::new(Rules::default()), StdRng::seed_from_u64(7));
+        let (now, each) = (Duration::from_secs(1), 700u32);
+        let at = |number: u32| [10, 1, (number >> 8) as u8, number as u8];
+        for number in 0..each {
+            let (behind, open) = (caller([10, 0, 0, 1]), caller(at(number)));
+            for node in [&behind, &open] {
+                swarm.register(now, node, &registration(), &mut dice).unwrap();
+            }
+            swarm.set_reached(now, &behind.peer, behind.observed, 4400, false);
+        }
+        for (address, both) in [([10, 0, 0, 1], true), ([10, 0, 0, 2], false)] {
+            let asker = caller(address);
+            let list = swarm.find(now, &asker, &film(1), false, &mut dice);
+            assert_eq!(list.counts.in_group, if both { 2 * each } else { each });
+            let peers: HashSet<_> = list.peers.iter().map(|listed| listed.peer()).collect();
+            let behind = list.peers.iter().filter(|listed| listed.address.addresses.len() == 2).count();
+            assert_eq!((peers.len(), list.peers.len()), (50, 50));
+            assert!(list.peers.iter().all(|listed| listed.group == Group(7)));
+            // Of 50, each of which is as likely one as the other, ten are almost surely.
+            assert!(if both { (10..=40).contains(&behind) } else { behind == 0 }, "{behind}");
+        }
+    }
+
+    #[test]
+    fn it_comes_back_with_all_it_holds_and_leaves_nothing_behind() {
+        let (mut swarm, mut dice) = (Swarm::new(Rules::default()), StdRng::seed_from_u64(5));
+        let now = Duration::from_secs(1);
+        let (node, beside, far) = (caller([10, 0, 0, 1]), caller([10, 0, 0, 1]), caller([10, 0, 0, 2]));
+        let registration = registration();
         swarm.register(now, &node, &registration, &mut dice).unwrap();
         assert!(!swarm.set_reached(now, &node.peer, node.observed, 4401, false), "another port says nothing");
         assert!(swarm.set_reached(now, &node.peer, node.observed, 4400, false));

@@ -274,7 +274,7 @@ impl Options {
             ("no_posters", self.no_posters.then(|| "true".to_owned()), "false"),
             ("protect", list(self.protect.clone()), r#"["members"]"#),
             ("password_file", path(&self.password_file), r#""/etc/nearcast/password""#),
-            ("link_life", self.link_life.map(|life| text(life.to_string())), r#""24h""#),
+            ("link_life", self.link_life.map(|life| text(format!("{}s", life.0.as_secs()))), r#""24h""#),
             ("admin", address(&self.admin), r#""127.0.0.1:8401""#),
             ("download", url(&self.download), r#""https://films.example/nearcast""#),
             ("direct", number(self.direct.map(|direct| direct as u64)), "8"),
