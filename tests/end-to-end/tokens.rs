@@ -446,7 +446,7 @@ fn the_publisher_s_site_gives_links_to_who_may_have_them() -> Result<()> {
     let (status, _, page) = ask(&address, None, "text/html")?;
     assert!(status == 401 && page.contains("type=\"password\""), "{page}");
     let confirm = format!("{site}.well-known/nearcast?url={address}");
-    assert_eq!(ask(&confirm, None, "*/*")?.0, 404, "a protected film's link is for nobody in between");
+    assert_eq!(ask(&confirm, None, "*/*")?.0, 403, "a protected film's link is for nobody in between");
 
     // A signed address gives a link with a token of its own, good as long as the address.
     let (ok, signed) = scene.beside(&[
