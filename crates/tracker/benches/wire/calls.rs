@@ -186,7 +186,6 @@ async fn write(to: &mut (impl futures::AsyncWrite + Unpin + Send), bytes: Vec<u8
     to.close().await
 }
 
-#[async_trait::async_trait]
 impl request_response::Codec for Plain {
     type Protocol = StreamProtocol;
     type Request = Vec<u8>;
