@@ -38,9 +38,15 @@ impl Tracker {
 /// With why it isn't measured.
 pub fn announces(wanted: u32) -> Result<f64, String> {
     let port = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).map_err(said)?.port();
-    let arguments = ["-i", "127.0.0.1", "-p", &port.to_string(), "-P", &port.to_string()].map(str::to_owned);
+    // Debian's is built to track what is listed.
+    let folder = tempfile::tempdir().map_err(said)?;
+    let hex = |torrent| blake3::hash(&u32::to_be_bytes(torrent)).to_hex()[..40].to_uppercase() + "\n";
+    std::fs::write(folder.path().join("whitelist"), (0..TORRENTS).map(hex).collect::<String>())
+        .map_err(said)?;
+    let port_said = port.to_string();
     let mut command = Command::new("opentracker");
-    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(["-i", "127.0.0.1", "-p", &port_said, "-P", &port_said, "-w", "whitelist", "-d"]);
+    command.arg(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
     let tracker = Tracker(command.spawn().map_err(|_| "it isn't installed".to_owned())?);
     let socket = UdpSocket::bind("127.1.0.1:0").map_err(said)?;
     socket.connect(("127.0.0.1", port)).map_err(said)?;
@@ -49,7 +55,10 @@ pub fn announces(wanted: u32) -> Result<f64, String> {
     // All are there before anything is measured.
     load(&socket, connection, wanted, |sent| sent < PEERS);
     let (began, before) = (Instant::now(), tracker.busy());
-    let answered = load(&socket, connection, wanted, |_| began.elapsed() < TIME);
+    let (answered, listed) = load(&socket, connection, wanted, |_| began.elapsed() < TIME);
+    if listed < answered * u64::from(wanted) * 9 / 10 {
+        return Err(format!("it lists {listed} peers in {answered} answers"));
+    }
     Ok(answered as f64 / (tracker.busy() - before).as_secs_f64())
 }
 
@@ -77,8 +86,8 @@ fn connect(socket: &UdpSocket) -> Result<[u8; 8], String> {
     Err("it doesn't answer".into())
 }
 
-fn load(socket: &UdpSocket, connection: [u8; 8], wanted: u32, go_on: impl Fn(u32) -> bool) -> u64 {
-    let (mut sent, mut answered) = (0u32, 0u64);
+fn load(socket: &UdpSocket, connection: [u8; 8], wanted: u32, go_on: impl Fn(u32) -> bool) -> (u64, u64) {
+    let (mut sent, mut answered, mut listed) = (0u32, 0u64, 0u64);
     let mut room = [0; 2048];
     while go_on(sent) {
         for _ in 0..WINDOW {
@@ -89,7 +98,10 @@ fn load(socket: &UdpSocket, connection: [u8; 8], wanted: u32, go_on: impl Fn(u32
             announce.extend(sent.to_be_bytes());
             announce.extend(&blake3::hash(&(peer % TORRENTS).to_be_bytes()).as_bytes()[..20]);
             announce.extend(&blake3::hash(&peer.to_be_bytes()).as_bytes()[..20]);
-            announce.extend([0; 24]);
+            // Nothing is had yet: who has it all isn't told of others who do.
+            announce.extend([0; 8]);
+            announce.extend(1u64.to_be_bytes());
+            announce.extend([0; 8]);
             announce.extend([0; 4]);
             announce.extend([0; 4]);
             announce.extend(peer.to_be_bytes());
@@ -100,10 +112,14 @@ fn load(socket: &UdpSocket, connection: [u8; 8], wanted: u32, go_on: impl Fn(u32
         }
         for _ in 0..WINDOW {
             match socket.recv(&mut room) {
-                Ok(_) => answered += 1,
+                // Head, then six bytes a peer.
+                Ok(len) => {
+                    answered += 1;
+                    listed += (len as u64).saturating_sub(20) / 6;
+                }
                 Err(_) => break,
             }
         }
     }
-    answered
+    (answered, listed)
 }
