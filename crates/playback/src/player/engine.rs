@@ -161,8 +161,13 @@ impl Engine {
     /// Plays until it is stopped or fails, and leaves nothing behind.
     pub(super) fn run(mut self) {
         if let End::Failed(error) = self.watch_over() {
-            tracing::warn!(error = &error as &dyn std::error::Error, "playing failed");
-            self.tell(PlayerEvent::Error(error));
+            // A demuxer that a stop takes the data from complains, now and then before the wish is read.
+            if self.shared.wishes().stop {
+                tracing::debug!(error = &error as &dyn std::error::Error, "of a film that was stopped");
+            } else {
+                tracing::warn!(error = &error as &dyn std::error::Error, "playing failed");
+                self.tell(PlayerEvent::Error(error));
+            }
         }
         self.address.gate().shut_by_player(true);
         while self.calling {
