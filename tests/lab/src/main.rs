@@ -6,6 +6,7 @@
 mod figures;
 mod net;
 mod operator;
+mod reach;
 mod reading;
 mod report;
 mod run;
@@ -44,6 +45,7 @@ Examples:
   nearcast-lab run                                    what fits half an hour, ours beside others
   nearcast-lab run --scenario killed --runs 5
   nearcast-lab run --scenario border --system nearcast --system rqbit
+  nearcast-lab reach                                  who reaches whom through which address translation
   nearcast-lab report                                 a page with plots of the last runs
 
 A scenario is a small file; `tests/scenarios` holds them, and --scenario takes a path, too."
@@ -61,12 +63,20 @@ enum Command {
     Run(Wanted),
     /// Make a page with plots of the last runs.
     Report(Kept),
+    /// Try which kinds of address translation let peers reach each other, and print the table.
+    Reach(reach::Reaches),
     /// Wait until a tracker counts so many holders.
     #[command(hide = true)]
     Count(speak::Count),
     /// Register as a holder and send noise.
     #[command(hide = true)]
     Lie(speak::Lie),
+    /// Register as a holder, say what the tracker finds out about it, and answer every hello.
+    #[command(hide = true)]
+    Hold(reach::Hold),
+    /// Dial holders, listed or not, and say who answers.
+    #[command(hide = true)]
+    Dial(reach::Dial),
 }
 
 #[derive(Debug, Args)]
@@ -108,8 +118,11 @@ fn main() -> ExitCode {
         Command::List => list(),
         Command::Run(wanted) => measure(&wanted),
         Command::Report(kept) => report(&kept),
+        Command::Reach(reaches) => reach::reach(&reaches),
         Command::Count(count) => within_tokio(speak::count(&count)),
         Command::Lie(lie) => within_tokio(speak::lie(&lie)),
+        Command::Hold(hold) => within_tokio(reach::hold(&hold)),
+        Command::Dial(dial) => within_tokio(reach::dial(&dial)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

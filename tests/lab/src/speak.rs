@@ -13,9 +13,10 @@ use nearcast_protocol::{
 };
 use tokio::task::JoinSet;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one question may take.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two questions to a tracker that doesn't know enough holders yet.
-const PAUSE: Duration = Duration::from_millis(50);
+pub const PAUSE: Duration = Duration::from_millis(50);
 
 /// Waits until the tracker counts so many holders.
 #[derive(Debug, Args)]
@@ -43,7 +44,11 @@ pub struct Lie {
     tracker: Multiaddr,
 }
 
-async fn node(listen: Vec<Multiaddr>) -> Result<Network> {
+/// A node that listens there, with an identity of its own.
+///
+/// # Errors
+/// When it can't.
+pub async fn node(listen: Vec<Multiaddr>) -> Result<Network> {
     let folder = tempfile::tempdir()?;
     let mut config = Config::new(nearcast_network::identity_on_disk(&folder.path().join("identity"))?);
     (config.listen, config.neighbours) = (listen, false);

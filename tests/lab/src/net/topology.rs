@@ -22,6 +22,8 @@ pub struct Host {
     pub space: Space,
     /// Its own address.
     pub address: Ipv4Addr,
+    /// The address that others see it come from.
+    pub outer: Ipv4Addr,
     /// The index of its network; the tracker has none.
     pub network: Option<usize>,
     /// Where its line leaves its network's router: the router's interface.
@@ -54,6 +56,17 @@ pub struct Topology {
     _translators: Vec<Space>,
     routers: Vec<Space>,
     middle: Space,
+}
+
+/// A translator that has been laid.
+struct Laid {
+    /// Its number in the scenario.
+    behind: usize,
+    /// The index of its space.
+    space: usize,
+    outer: Ipv4Addr,
+    /// How many are behind it.
+    count: usize,
 }
 
 /// What a line to lay is for.
@@ -107,6 +120,7 @@ impl Topology {
             name: "tracker".into(),
             space: Space::add("tracker")?,
             address: address::TRACKER,
+            outer: address::TRACKER,
             network: None,
             plug: "tracker".into(),
         };
@@ -125,30 +139,29 @@ impl Topology {
         let mut town =
             Self { tracker, hosts: Vec::new(), _cables: cables, _translators: Vec::new(), routers, middle };
         let mut lines = vec![0; scenario.networks.len()];
-        let mut boxes: Vec<(usize, usize, usize)> = Vec::new();
+        let mut boxes = Vec::new();
         for (index, wanted) in nodes.chain(origin).enumerate() {
             town.host(index, &wanted, &mut lines, &mut boxes)?;
         }
         Ok(town)
     }
 
-    /// `boxes`: the number in the scenario, the index of the space, how many are behind it.
     fn host(
         &mut self,
         index: usize,
         wanted: &Wanted<'_>,
         lines: &mut [usize],
-        boxes: &mut Vec<(usize, usize, usize)>,
+        boxes: &mut Vec<Laid>,
     ) -> Result<()> {
         let network = wanted.network;
         let space = Space::add(&format!("h{index}"))?;
         let Some(nat) = wanted.nat else {
             let (plug, address) = self.line(&space, network, &wanted.line, lines, index)?;
             let name = wanted.name.to_owned();
-            self.hosts.push(Host { name, space, address, network: Some(network), plug });
+            self.hosts.push(Host { name, space, address, outer: address, network: Some(network), plug });
             return Ok(());
         };
-        let known = boxes.iter().position(|(behind, ..)| *behind == wanted.behind);
+        let known = boxes.iter().position(|laid| laid.behind == wanted.behind);
         let number = match known {
             Some(number) => number,
             None => {
@@ -157,20 +170,21 @@ impl Topology {
                 let (_, outer) = self.line(&translator, network, &wanted.line, lines, index)?;
                 translator.nft(&translator::rules(nat, "up", outer, address::inner(0)))?;
                 self._translators.push(translator);
-                boxes.push((wanted.behind, self._translators.len() - 1, 0));
+                let space = self._translators.len() - 1;
+                boxes.push(Laid { behind: wanted.behind, space, outer, count: 0 });
                 boxes.len() - 1
             }
         };
-        let (_, translator, count) = boxes.get_mut(number).context("no translator")?;
-        let translator = self._translators.get(*translator).context("no translator")?;
-        let (port, address) = (format!("in{count}"), address::inner(*count));
-        *count += 1;
-        let outer = End { space: translator, interface: &port, address: address::TRANSLATOR };
+        let laid = boxes.get_mut(number).context("no translator")?;
+        let translator = self._translators.get(laid.space).context("no translator")?;
+        let (port, address) = (format!("in{}", laid.count), address::inner(laid.count));
+        laid.count += 1;
+        let outside = End { space: translator, interface: &port, address: address::TRANSLATOR };
         let inner = End { space: &space, interface: "up", address };
-        self._cables.push(Cable::lay(outer, inner, &Line::default(), index as u64)?);
+        self._cables.push(Cable::lay(outside, inner, &Line::default(), index as u64)?);
         space.ip(&[format!("route add default via {} dev up", address::TRANSLATOR)])?;
         let (name, plug) = (wanted.name.to_owned(), String::new());
-        self.hosts.push(Host { name, space, address, network: Some(network), plug });
+        self.hosts.push(Host { name, space, address, outer: laid.outer, network: Some(network), plug });
         Ok(())
     }
 

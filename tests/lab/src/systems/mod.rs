@@ -5,7 +5,7 @@
 
 mod http;
 mod libtorrent;
-mod nearcast;
+pub mod nearcast;
 mod rqbit;
 mod torrent;
 

@@ -41,7 +41,7 @@ pub fn tracker(stage: &Stage<'_>) -> Result<Program> {
     Ok(program)
 }
 
-fn tracker_address(stage: &Stage<'_>) -> Result<String> {
+pub fn tracker_address(stage: &Stage<'_>) -> Result<String> {
     std::fs::read_to_string(stage.folder.join("tracker-address")).context("the tracker has no address yet")
 }
 
