@@ -274,7 +274,7 @@ impl Drive {
             let finding = self.finding.wake_at(self.peers.is_empty() || self.is_stranded(now));
             wakes.extend([self.contacts.wake_at(), finding, Some(self.shown + SHOW)]);
             wakes.push(self.contacts.head_start_ends(now, self.group));
-        } else if self.rate > 0 {
+        } else if self.rate > 0 || self.serves_unseen() {
             wakes.push(Some(self.shown + SHOW));
         }
         wakes.push(self.count_at(now));
