@@ -288,7 +288,8 @@ pub async fn request_response() -> f64 {
                 ..
             }) = swarm.select_next_some().await
             {
-                swarm.behaviour_mut().send_response(channel, answer.clone()).unwrap();
+                // Who asked last is gone by then.
+                swarm.behaviour_mut().send_response(channel, answer.clone()).ok();
             }
         }
     });
