@@ -58,7 +58,7 @@ struct Due<'a> {
 
 impl<'a> Due<'a> {
     fn question(asker: &'a Asker) -> Self {
-        let mut due = Self { asker, by: Instant::now(), busy: false, question: true };
+        let mut due = Self { asker, by: Instant::now(), busy: false, question: false };
         due.begin();
         due
     }
@@ -68,7 +68,7 @@ impl<'a> Due<'a> {
         if !self.busy {
             self.asker.busy.fetch_add(1, Ordering::Relaxed);
         }
-        *self = Self { by: Instant::now() + QUESTION, busy: true, question: true, asker: self.asker };
+        (self.by, self.busy, self.question) = (Instant::now() + QUESTION, true, true);
     }
 
     /// Nothing is due.
