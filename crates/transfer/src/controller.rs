@@ -24,6 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     access::{Access, Judge, Protect, token_of},
+    bounds::Bounds,
     drive::{Drive, Parts, permille, refuse_stream},
     load::LoadRules,
     reader::Readers,
@@ -59,6 +60,8 @@ pub struct Settings {
     pub role: Role,
     /// How many streams are served at once for each resource (R7 a).
     pub streams: usize,
+    /// How many streams are served at once of all resources together.
+    pub streams_in_all: Option<usize>,
     /// What a publisher's load is kept to besides `streams` (R7); a terminal has no need of it.
     pub load: LoadRules,
     /// Upload no faster than this for any one resource, in bytes/s.
@@ -86,6 +89,7 @@ impl Settings {
             neighbours: true,
             role: Role::Terminal,
             streams: 50,
+            streams_in_all: None,
             load: LoadRules::default(),
             upload_each: None,
             only_offered: false,
@@ -146,6 +150,7 @@ struct Inner {
     /// What may be served, where not everything may.
     offered: Option<Mutex<HashSet<ResourceId>>>,
     accounts: Arc<Accounts>,
+    bounds: Arc<Bounds>,
     /// The limit for any one resource, as it is now.
     upload_each: Mutex<Option<u64>>,
     tasks: TaskTracker,
@@ -178,6 +183,7 @@ impl Controller {
         let incoming = network.incoming_pieces();
         let tracking = Arc::new(Tracking::new(Arc::clone(&network), settings.version.clone(), settings.role));
         let offered = settings.only_offered.then(Mutex::default);
+        let bounds = Arc::new(Bounds::new(settings.streams, settings.streams_in_all));
         let upload_each = Mutex::new(settings.upload_each);
         let inner = Inner {
             offered,
@@ -188,6 +194,7 @@ impl Controller {
             judge: Judge::default(),
             transfers: Mutex::default(),
             accounts: Arc::default(),
+            bounds,
             upload_each,
             tasks: TaskTracker::new(),
             closed: AtomicBool::new(false),
@@ -480,6 +487,17 @@ impl Controller {
         self.transfers().iter().for_each(|transfer| transfer.limit().set(each));
     }
 
+    /// From now on at most so many streams are served at once: of one resource, and of all together (R7 a). None that
+    /// runs is closed.
+    pub fn set_streams(&self, each: usize, all: Option<usize>) {
+        self.inner.bounds.set(each, all);
+    }
+
+    /// How many streams of one resource are served at once.
+    pub fn streams_each(&self) -> usize {
+        self.inner.bounds.each()
+    }
+
     fn each(&self) -> Option<u64> {
         *self.inner.upload_each.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -580,11 +598,8 @@ impl Controller {
             tracking: Arc::clone(&self.inner.tracking),
             trackers,
             role: self.inner.settings.role,
-            streams: self.inner.settings.streams,
-            load: (self.inner.settings.role == Role::Publisher).then(|| {
-                let Settings { streams, load, .. } = self.inner.settings;
-                LoadRules { streams, ..load }
-            }),
+            bounds: Arc::clone(&self.inner.bounds),
+            load: (self.inner.settings.role == Role::Publisher).then_some(self.inner.settings.load),
             accounts: Arc::clone(&self.inner.accounts),
             trace: self.inner.settings.trace.clone(),
         };

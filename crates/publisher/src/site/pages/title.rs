@@ -11,6 +11,7 @@ use crate::{
     site::{
         figures,
         shelf::{Shown, quality_of},
+        storyboard::Strip,
     },
 };
 
@@ -25,6 +26,8 @@ pub(crate) struct Known {
     pub counts: Option<Counts>,
     /// Whether its bytes are given to those without the app.
     pub direct: bool,
+    /// Small pictures of it.
+    pub strip: Option<Strip>,
     /// Whether a link is good only with a token.
     pub protected: bool,
 }
@@ -81,6 +84,7 @@ pub(crate) fn title(scene: &Scene<'_>, shown: &Shown, known: &Known) -> Markup {
                     @if let Some(film) = first { (facts(scene, title, film)) }
                 }
             }
+            @if let Some(strip) = &known.strip { (scenes(scene, title, strip)) }
             @if title.films.len() > 1 { (files(scene, title, known.direct)) }
             (chapters(scene, title))
             (subtitles(scene, title))
@@ -165,6 +169,27 @@ fn files(scene: &Scene<'_>, title: &Title, direct: bool) -> Markup {
                                 a class="quiet" href={ (scene.up) (file_path(&film.link)) } aria-label={ (words.other_player) ": " (name) } { (words.other_player) }
                             }
                         }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Pictures of the film as it goes by. Each is a piece of one sheet, so that all of them are one request.
+fn scenes(scene: &Scene<'_>, title: &Title, strip: &Strip) -> Markup {
+    let sheet = format!("{}storyboard/{}.jpg", scene.up, title.key);
+    html! {
+        section class="scenes" {
+            h2 { (scene.words().scenes) }
+            ol {
+                @for one in &strip.scenes {
+                    li {
+                        svg viewBox={ (one.x) " " (one.y) " " (one.width) " " (one.height) } preserveAspectRatio="xMidYMid slice"
+                            aria-hidden="true" focusable="false" {
+                            image href=(sheet) width=(strip.width) height=(strip.height) {}
+                        }
+                        span class="badge length" { (figures::length(one.at)) }
                     }
                 }
             }
