@@ -128,7 +128,7 @@ fn facts(scene: &Scene<'_>, title: &Title, film: &Film) -> Markup {
             (row(words.picture, picture))
             (row(words.sound, Some(sound.join(" · "))))
             (row(words.subtitles, Some(spoken.join(", "))))
-            (row(words.format, film.facts.container.clone()))
+            (row(words.format, figures::container(film)))
             (row(words.size, Some(figures::bytes(film.link.size))))
             (row(words.added, Some(figures::day(title.added, language))))
         }
@@ -162,7 +162,7 @@ fn files(scene: &Scene<'_>, title: &Title, direct: bool) -> Markup {
                                     @if episode.is_some() { @if let Some(quality) = &quality { span { (quality) } } }
                                     @if let Some(length) = film.length() { span { (figures::length(length)) } }
                                     span { (figures::bytes(film.link.size)) }
-                                    @if let Some(container) = &film.facts.container { span { (container) } }
+                                    @if let Some(container) = figures::container(film) { span { (container) } }
                                 }
                             }
                             @if direct {
