@@ -8,19 +8,23 @@ use std::{
     iter, option,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures::{FutureExt as _, future::BoxFuture};
+use futures::{
+    FutureExt as _, StreamExt as _, TryFutureExt as _,
+    future::{self, BoxFuture, Ready},
+    stream::FuturesUnordered,
+};
 use libp2p::{
     Stream, StreamProtocol,
     core::upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo},
     swarm::{
         ConnectionHandler, ConnectionHandlerEvent, StreamUpgradeError, SubstreamProtocol,
-        handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedOutbound},
+        handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound},
     },
 };
 use nearcast_protocol::{
@@ -31,16 +35,20 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::{
     address,
+    answering::{self, Asker},
+    asking::{Asking, Question},
     error::innermost,
-    exchange::{self, ExchangeError, TrackerCall},
+    exchange::{ExchangeError, TrackerCall},
     frames::{Limits, PieceStream},
 };
 
 const PIECES: StreamProtocol = StreamProtocol::new(pieces::PROTOCOL);
 const TRACKER: StreamProtocol = StreamProtocol::new(tracker::PROTOCOL);
-/// How long an inbound stream may take: to be taken from a full queue, or to be asked on and answered.
+/// How long an inbound stream may take to be taken from a full queue.
 const INBOUND: Duration = Duration::from_secs(10);
-/// How long opening a piece stream may take; with a lazy proposal it is only a matter of a free stream.
+/// Streams on which a peer may ask over one connection; one would do.
+const MAX_ASKING: usize = 64;
+/// How long opening a stream may take; with a lazy proposal it is only a matter of a free stream.
 const OUTBOUND: Duration = Duration::from_secs(10);
 
 /// What someone wants from a connection.
@@ -92,42 +100,104 @@ pub(crate) struct Served {
     pub(crate) limits: Limits,
 }
 
-/// Counts one more when dropped, whether what was waited for failed or took too long.
-struct Unheard<'a>(Option<&'a AtomicU64>);
-
-impl Drop for Unheard<'_> {
-    fn drop(&mut self) {
-        if let Some(unheard) = self.0 {
-            unheard.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
 /// The handler of one connection.
 pub(crate) struct Handler {
     inbound: Inbound,
     /// Bounded by the callers: each waits for its own.
-    wanted: VecDeque<Wanted>,
+    wanted: VecDeque<Reply<PieceStream>>,
+    asking: Line,
+    /// The streams on which the peer asks this tracker.
+    answering: FuturesUnordered<BoxFuture<'static, Result<(), ExchangeError>>>,
+    /// So many of them are in the middle of a question or an answer.
+    busy: Arc<AtomicUsize>,
+}
+
+/// The way to ask the tracker at the other end. There is one stream for all questions.
+enum Line {
+    Closed,
+    /// Asked for, with what is to be asked on it.
+    Wanted(VecDeque<Question>),
+    /// On its way.
+    Opening(VecDeque<Question>),
+    Open(Box<Asking>),
 }
 
 impl Handler {
     /// `places` bounds the peer's piece streams, over all of its connections.
     pub(crate) fn new(peer: PeerId, remote: Multiaddr, served: Served, places: Arc<Semaphore>) -> Self {
         let inbound = Inbound(Arc::new(Arrival { peer, remote, served, places }));
-        Self { inbound, wanted: VecDeque::new() }
+        Self {
+            inbound,
+            wanted: VecDeque::new(),
+            asking: Line::Closed,
+            answering: FuturesUnordered::new(),
+            busy: Arc::default(),
+        }
     }
 
-    fn opened(&mut self, opened: Opened, outcome: Outcome) {
-        match (opened, outcome) {
-            (Opened::Pieces(stream), Outcome::Pieces(reply)) => {
+    fn ask(&mut self, question: Question) {
+        match &mut self.asking {
+            Line::Closed => self.asking = Line::Wanted([question].into()),
+            Line::Wanted(questions) | Line::Opening(questions) => questions.push_back(question),
+            Line::Open(asking) => asking.ask(question),
+        }
+    }
+
+    /// The stream has failed. Answers come in the order of the questions, so it was the first one that ended it:
+    /// the others are asked on another stream. If nothing would be heard on any, all fail.
+    fn fail_asking(&mut self, failure: Failure) {
+        let mut questions = match std::mem::replace(&mut self.asking, Line::Closed) {
+            Line::Closed => return,
+            Line::Wanted(questions) | Line::Opening(questions) => questions,
+            Line::Open(asking) => asking.unanswered(),
+        };
+        if matches!(failure, Failure::BrokeOff(_) | Failure::TimedOut) {
+            if let Some(first) = questions.pop_front() {
+                first.fail(failure);
+            }
+            if !questions.is_empty() {
+                self.asking = Line::Wanted(questions);
+            }
+        } else {
+            questions.into_iter().for_each(|question| question.fail(failure.clone()));
+        }
+    }
+
+    fn opened(&mut self, stream: Stream, outcome: Outcome) {
+        match outcome {
+            Outcome::Pieces(reply) => {
                 let Arrival { peer, remote, served, .. } = &*self.inbound.0;
                 let stream = PieceStream::new(*peer, remote.clone(), stream, &served.limits, None);
                 reply.send(Ok(stream)).ok();
             }
-            (Opened::Answered(answer), Outcome::Answer(reply)) => drop(reply.send(Ok(answer))),
-            // Each upgrade is sent with its own outcome.
-            (Opened::Pieces(_), Outcome::Answer(_)) | (Opened::Answered(_), Outcome::Pieces(_)) => {}
+            Outcome::Asking => {
+                let line = std::mem::replace(&mut self.asking, Line::Closed);
+                if let Line::Opening(questions) = line {
+                    self.asking = Line::Open(Box::new(Asking::new(stream, questions)));
+                }
+            }
         }
+    }
+
+    /// The peer opens a stream to ask this tracker.
+    fn answer(&mut self, mut stream: Stream) {
+        let Arrival { peer, remote, served, .. } = &*self.inbound.0;
+        let (Some(calls), Some(observed)) = (&served.calls, address::ip(remote)) else { return };
+        if self.answering.len() >= MAX_ASKING {
+            // Dropping it ends it for the peer.
+            tracing::debug!(%peer, "a peer has too many streams open to ask on");
+            return;
+        }
+        stream.ignore_for_keep_alive();
+        let asker = Asker {
+            peer: *peer,
+            observed,
+            remote: remote.clone(),
+            calls: calls.clone(),
+            unheard: served.unheard.clone(),
+            busy: self.busy.clone(),
+        };
+        self.answering.push(answering::answer(asker, stream).boxed());
     }
 }
 
@@ -143,23 +213,50 @@ impl ConnectionHandler for Handler {
         SubstreamProtocol::new(self.inbound.clone(), ()).with_timeout(INBOUND)
     }
 
+    fn connection_keep_alive(&self) -> bool {
+        let asking = match &self.asking {
+            Line::Closed => false,
+            Line::Wanted(_) | Line::Opening(_) => true,
+            Line::Open(asking) => !asking.is_idle(),
+        };
+        asking || self.busy.load(Ordering::Relaxed) > 0
+    }
+
     fn on_behaviour_event(&mut self, wanted: Wanted) {
-        self.wanted.push_back(wanted);
+        match wanted {
+            Wanted::Pieces(reply) => self.wanted.push_back(reply),
+            Wanted::Answer { request, within, reply } => {
+                if let Some(question) = Question::new(&request, within, reply) {
+                    self.ask(question);
+                }
+            }
+        }
     }
 
     fn poll(
         &mut self,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<ConnectionHandlerEvent<Outbound, Outcome, Self::ToBehaviour>> {
-        // A want only arrives through `on_behaviour_event`, after which the connection polls again.
-        let Some(wanted) = self.wanted.pop_front() else { return Poll::Pending };
-        let (upgrade, outcome, within) = match wanted {
-            Wanted::Pieces(reply) => (Outbound::Pieces, Outcome::Pieces(reply), OUTBOUND),
-            Wanted::Answer { request, within, reply } => {
-                (Outbound::Ask(Box::new(request)), Outcome::Answer(reply), within)
+        while let Poll::Ready(Some(ended)) = self.answering.poll_next_unpin(cx) {
+            if let Err(error) = ended {
+                tracing::debug!(peer = %self.inbound.0.peer, %error, "a stream to ask on failed");
             }
+        }
+        if let Line::Open(asking) = &mut self.asking
+            && let Poll::Ready(error) = asking.poll(cx)
+        {
+            self.fail_asking(error.into());
+        }
+        // A want only arrives through `on_behaviour_event`, after which the connection polls again.
+        let (protocol, outcome) = if let Some(reply) = self.wanted.pop_front() {
+            (PIECES, Outcome::Pieces(reply))
+        } else if let Line::Wanted(questions) = &mut self.asking {
+            self.asking = Line::Opening(std::mem::take(questions));
+            (TRACKER, Outcome::Asking)
+        } else {
+            return Poll::Pending;
         };
-        let protocol = SubstreamProtocol::new(upgrade, outcome).with_timeout(within);
+        let protocol = SubstreamProtocol::new(Outbound(protocol), outcome).with_timeout(OUTBOUND);
         Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol })
     }
 
@@ -168,43 +265,48 @@ impl ConnectionHandler for Handler {
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, info }) => {
                 self.opened(protocol, info);
             }
-            ConnectionEvent::DialUpgradeError(DialUpgradeError { info, error }) => {
-                info.fail(Failure::from(error));
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, .. }) => {
+                // A piece stream has been handed on.
+                if let Some(stream) = protocol {
+                    self.answer(stream);
+                }
             }
+            ConnectionEvent::DialUpgradeError(DialUpgradeError { info, error }) => match info {
+                Outcome::Pieces(reply) => drop(reply.send(Err(error.into()))),
+                Outcome::Asking => self.fail_asking(error.into()),
+            },
             ConnectionEvent::ListenUpgradeError(failed) => {
                 tracing::debug!(peer = %self.inbound.0.peer, error = %failed.error, "an inbound stream failed");
             }
-            // Piece streams are handed on and calls are answered within the upgrade.
             _ => {}
         }
     }
 }
 
-/// Where the outcome of an outbound stream goes.
+/// Whom an outbound stream is for.
 pub(crate) enum Outcome {
     Pieces(Reply<PieceStream>),
-    Answer(Reply<Answer>),
+    Asking,
 }
 
-impl Outcome {
-    fn fail(self, failure: Failure) {
-        match self {
-            Self::Pieces(reply) => drop(reply.send(Err(failure))),
-            Self::Answer(reply) => drop(reply.send(Err(failure))),
+impl From<StreamUpgradeError<std::convert::Infallible>> for Failure {
+    fn from(error: StreamUpgradeError<std::convert::Infallible>) -> Self {
+        match error {
+            StreamUpgradeError::Timeout => Self::TimedOut,
+            StreamUpgradeError::NegotiationFailed => Self::Nonsense("it doesn't speak this protocol".into()),
+            StreamUpgradeError::Apply(never) => match never {},
+            StreamUpgradeError::Io(error) => ExchangeError::Io(error).into(),
         }
     }
 }
 
-impl From<StreamUpgradeError<ExchangeError>> for Failure {
-    fn from(error: StreamUpgradeError<ExchangeError>) -> Self {
+impl From<ExchangeError> for Failure {
+    fn from(error: ExchangeError) -> Self {
         match error {
-            StreamUpgradeError::Timeout => Self::TimedOut,
-            StreamUpgradeError::NegotiationFailed => Self::Nonsense("it doesn't speak this protocol".into()),
-            StreamUpgradeError::Apply(ExchangeError::Wire(error)) => Self::Nonsense(error.to_string()),
-            StreamUpgradeError::Apply(ExchangeError::NotServed) => {
-                Self::Nonsense(ExchangeError::NotServed.to_string())
-            }
-            StreamUpgradeError::Apply(ExchangeError::Io(error)) | StreamUpgradeError::Io(error) => {
+            ExchangeError::Wire(error) => Self::Nonsense(error.to_string()),
+            ExchangeError::NotServed => Self::Nonsense(error.to_string()),
+            ExchangeError::TooSlow => Self::TimedOut,
+            ExchangeError::Io(error) => {
                 // A lazily proposed protocol is refused only when its stream is read.
                 let refused = error.get_ref().is_some_and(|inner| {
                     matches!(inner.downcast_ref(), Some(libp2p::core::upgrade::NegotiationError::Failed))
@@ -220,42 +322,24 @@ impl From<StreamUpgradeError<ExchangeError>> for Failure {
 }
 
 /// A stream that is opened.
-pub(crate) enum Outbound {
-    Pieces,
-    Ask(Box<Request>),
-}
-
-/// What came of it.
-pub(crate) enum Opened {
-    Pieces(Stream),
-    Answered(Answer),
-}
+pub(crate) struct Outbound(StreamProtocol);
 
 impl UpgradeInfo for Outbound {
     type Info = StreamProtocol;
     type InfoIter = iter::Once<StreamProtocol>;
 
     fn protocol_info(&self) -> Self::InfoIter {
-        iter::once(match self {
-            Self::Pieces => PIECES,
-            Self::Ask(_) => TRACKER,
-        })
+        iter::once(self.0.clone())
     }
 }
 
 impl OutboundUpgrade<Stream> for Outbound {
-    type Output = Opened;
-    type Error = ExchangeError;
-    type Future = BoxFuture<'static, Result<Opened, ExchangeError>>;
+    type Output = Stream;
+    type Error = std::convert::Infallible;
+    type Future = Ready<Result<Stream, Self::Error>>;
 
     fn upgrade_outbound(self, stream: Stream, _: StreamProtocol) -> Self::Future {
-        async move {
-            match self {
-                Self::Pieces => Ok(Opened::Pieces(stream)),
-                Self::Ask(request) => exchange::ask(stream, *request).await.map(Opened::Answered),
-            }
-        }
-        .boxed()
+        future::ready(Ok(stream))
     }
 }
 
@@ -284,12 +368,17 @@ impl UpgradeInfo for Inbound {
 }
 
 impl InboundUpgrade<Stream> for Inbound {
-    type Output = ();
+    /// The stream, if the peer asks on it.
+    type Output = Option<Stream>;
     type Error = ExchangeError;
-    type Future = BoxFuture<'static, Result<(), ExchangeError>>;
+    type Future = BoxFuture<'static, Result<Option<Stream>, ExchangeError>>;
 
     fn upgrade_inbound(self, stream: Stream, protocol: StreamProtocol) -> Self::Future {
-        if protocol == PIECES { self.hand_on(stream).boxed() } else { self.answer(stream).boxed() }
+        if protocol == PIECES {
+            self.hand_on(stream).map_ok(|()| None).boxed()
+        } else {
+            future::ready(Ok(Some(stream))).boxed()
+        }
     }
 }
 
@@ -305,20 +394,5 @@ impl Inbound {
         let slot = served.pieces.reserve().await.map_err(|_| ExchangeError::NotServed)?;
         slot.send(PieceStream::new(*peer, remote.clone(), stream, &served.limits, Some(place)));
         Ok(())
-    }
-
-    async fn answer(self, mut stream: Stream) -> Result<(), ExchangeError> {
-        let Arrival { peer, remote, served, .. } = &*self.0;
-        let (Some(calls), Some(observed)) = (&served.calls, address::ip(remote)) else {
-            return Err(ExchangeError::NotServed);
-        };
-        let mut unheard = Unheard(Some(&*served.unheard));
-        let request = exchange::hear(&mut stream).await?;
-        unheard.0 = None;
-        drop(unheard);
-        let (call, answer) = TrackerCall::new(*peer, observed, remote.clone(), request);
-        calls.send(call).await.map_err(|_| ExchangeError::NotServed)?;
-        let answer = answer.await.map_err(|_| ExchangeError::NotServed)?;
-        exchange::reply(stream, &answer).await
     }
 }

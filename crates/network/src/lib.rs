@@ -1,9 +1,10 @@
 //! The libp2p node: who we are, how we reach others, and how fast we may.
 //!
 //! A [`Network`] listens, dials and carries two protocols. Peers exchange [`Frame`]s over a [`PieceStream`],
-//! one long-lived stream per peer and resource (`/nearcast/pieces/1`). A tracker is asked one question per
-//! stream ([`Network::ask`]) and hears each as a [`TrackerCall`] (`/nearcast/tracker/1`) with the address of
-//! the very connection it came on, from which the asker's network group is derived (R1).
+//! one long-lived stream per peer and resource (`/nearcast/pieces/1`). A tracker is asked on one stream per
+//! connection ([`Network::ask`]), one question after another without waiting (`/nearcast/tracker/1`). It hears
+//! what came together as a [`TrackerCall`] with the address of the very connection it came on, from which the
+//! asker's network group is derived (R1).
 //!
 //! TCP + Noise + Yamux carries the bulk; QUIC stands by where TCP fails, at twice the processor time per
 //! byte. One task owns libp2p's swarm and does little: the bytes move in the tasks of the connections and
@@ -20,6 +21,7 @@
 //! | `driver` | the task that owns the swarm |
 //! | `connections`, `handler` | which connections there are; what happens on one |
 //! | `frames`, `exchange` | the two protocols on a stream |
+//! | `asking`, `answering` | the two ends of a stream to a tracker |
 //! | `transport`, `source` | the stack of transports; dialling from the right address |
 //! | `dialler` | finding out whether a peer can be dialled |
 //! | `bucket`, `limit` | rate limits: the arithmetic, and the waiting |
@@ -29,6 +31,8 @@
 //! [`Frame`]: nearcast_protocol::pieces::Frame
 
 mod address;
+mod answering;
+mod asking;
 mod bucket;
 mod config;
 mod connections;

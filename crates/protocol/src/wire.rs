@@ -49,9 +49,14 @@ pub enum WireError {
 /// Encodes a message.
 pub fn encode<T: Encode<()>>(message: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
-    // A `Vec` takes every write, and no encoder here refuses a value: there is no error to return.
-    minicbor::encode(message, &mut bytes).ok();
+    encode_to(message, &mut bytes);
     bytes
+}
+
+/// Appends a message as it is encoded.
+pub fn encode_to<T: Encode<()>>(message: &T, bytes: &mut Vec<u8>) {
+    // A `Vec` takes every write, and no encoder here refuses a value: there is no error to return.
+    minicbor::encode(message, bytes).ok();
 }
 
 /// Decodes a whole message of at most `limit` bytes.

@@ -13,7 +13,7 @@ use std::{
 use nearcast_protocol::{
     Guard, PeerId, ResourceId, TokenError,
     token::{Verifier, is_protected_swarm},
-    tracker::{Answer, Find, Holding, PeerList},
+    tracker::{Answer, Find, Holding},
 };
 
 /// Resources that are remembered to be protected, twice as many at most: so that who asks without a token hears why
@@ -93,13 +93,10 @@ impl Guarding {
         }
     }
 
-    /// The answer to who asked without a token: a film that nobody holds in public may be a protected one.
-    pub fn found(&mut self, find: &Find, list: PeerList) -> Answer {
-        let nobody = list.peers.is_empty() && list.counts.in_group == 0 && list.counts.outside == 0;
-        if nobody && find.token.is_none() && self.knows(&find.resource) {
-            return self.deny(TokenError::Missing);
-        }
-        Answer::Found(list)
+    /// The answer to who asked without a token for what nobody holds in public, if it is a protected film.
+    pub fn hidden(&mut self, find: &Find) -> Option<Answer> {
+        let hidden = find.token.is_none() && self.knows(&find.resource);
+        hidden.then(|| self.deny(TokenError::Missing))
     }
 
     /// Refuses, and counts it.

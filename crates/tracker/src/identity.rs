@@ -35,19 +35,25 @@ impl Identity {
 
     /// The peer id it stands for. `None` never happens: each form above is a valid one.
     pub fn peer(&self) -> Option<PeerId> {
+        self.with_bytes(|bytes| PeerId::from_bytes(bytes).ok())
+    }
+
+    /// The peer id as its bytes.
+    pub fn with_bytes<T>(&self, take: impl FnOnce(&[u8]) -> T) -> T {
         let (code, before, bytes): (_, &[u8], _) = match self {
             Self::Ed25519(bytes) => (IDENTITY, &ED25519, bytes),
             Self::Plain(bytes) => (IDENTITY, &[], bytes),
             Self::Sha256(bytes) => (SHA2_256, &[], bytes),
-            Self::Other(peer) => return Some(**peer),
+            Self::Other(peer) => return take(&peer.to_bytes()),
         };
         let length = before.len() + bytes.len();
         let mut all = [0; 2 + ED25519.len() + 32];
         all[0] = code;
-        all[1] = u8::try_from(length).ok()?;
+        // At most 36.
+        all[1] = length as u8;
         all[2..2 + before.len()].copy_from_slice(before);
         all[2 + before.len()..2 + length].copy_from_slice(bytes);
-        PeerId::from_bytes(&all[..2 + length]).ok()
+        take(&all[..2 + length])
     }
 
     /// The bytes that tell it from others.

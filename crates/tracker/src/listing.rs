@@ -1,5 +1,7 @@
 //! Making a peer list: R3, exactly.
 
+pub(crate) mod sent;
+
 use std::{net::IpAddr, time::Duration};
 
 use nearcast_protocol::{
@@ -91,17 +93,22 @@ impl Swarm {
         rng: &mut impl Rng,
     ) -> PeerList {
         let mut list = self.choose(now, caller, resource, rng).to_list();
+        if self.tells_bridges(list.rule, stalled) {
+            list.bridges =
+                self.bridges(now, caller, resource, rng).peers().filter_map(Listed::to_peer).collect();
+        }
+        list
+    }
+
+    /// Whether bridges may stand beside a list.
+    fn tells_bridges(&self, rule: Rule, stalled: bool) -> bool {
         let may = match self.rules.bridges {
             BridgePolicy::Never => false,
             BridgePolicy::Stalled => stalled,
             BridgePolicy::Always => true,
         };
         // A list that is filled up leads outside as it is.
-        if may && list.rule != Rule::ToppedUp {
-            list.bridges =
-                self.bridges(now, caller, resource, rng).peers().filter_map(Listed::to_peer).collect();
-        }
-        list
+        may && rule != Rule::ToppedUp
     }
 
     /// A few holders outside the asker's group, if it is its turn to be told of any.
@@ -409,10 +416,13 @@ impl Listing<'_> {
     /// The list as it is sent.
     pub fn to_list(&self) -> PeerList {
         let peers = self.peers().filter_map(|peer| peer.to_peer()).collect();
-        let again = if self.rule == Rule::ToppedUp { AGAIN_IF_FEW } else { AGAIN };
-        let ask_again_ms = u32::try_from(again.as_millis()).unwrap_or(u32::MAX);
         let Self { rule, group, counts, .. } = *self;
-        PeerList { rule, group, counts, peers, ask_again_ms, bridges: Vec::new() }
+        PeerList { rule, group, counts, peers, ask_again_ms: self.ask_again_ms(), bridges: Vec::new() }
+    }
+
+    fn ask_again_ms(&self) -> u32 {
+        let again = if self.rule == Rule::ToppedUp { AGAIN_IF_FEW } else { AGAIN };
+        u32::try_from(again.as_millis()).unwrap_or(u32::MAX)
     }
 }
 

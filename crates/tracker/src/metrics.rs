@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use nearcast_protocol::{
     Group,
-    tracker::{PeerList, Received, Request, Rule},
+    tracker::{Received, Request, Rule},
 };
 use prometheus_client::{
     encoding::text,
@@ -20,7 +20,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::datagrams::Tally;
+use crate::{datagrams::Tally, listing::sent::Told};
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -316,16 +316,15 @@ impl Metrics {
         self.seconds.observe(time.as_secs_f64());
     }
 
-    pub(crate) fn list(&self, list: &PeerList) {
-        let rule = match list.rule {
+    pub(crate) fn list(&self, told: &Told) {
+        let rule = match told.rule {
             Rule::InRange => 0,
             Rule::AboveRange => 1,
             Rule::ToppedUp => 2,
         };
         self.lists[rule].inc();
-        let inside = list.peers.iter().filter(|peer| peer.group.same_network(list.group)).count();
-        self.listed[0].inc_by(inside as u64);
-        self.listed[1].inc_by((list.peers.len() - inside) as u64);
+        self.listed[0].inc_by(told.inside as u64);
+        self.listed[1].inc_by(told.outside as u64);
     }
 
     pub(crate) fn refusal(&self, why: Refusal, times: usize) {

@@ -1,8 +1,12 @@
 //! The controller of one node: its network, its library, and the resources in use.
 
+mod incoming;
+mod offering;
+mod settings;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -10,23 +14,18 @@ use std::{
     time::Duration,
 };
 
-use nearcast_content::{Entry, ImportProgress, Library, LibraryError, MemoryStore, Origin, Store};
-use nearcast_network::{Config, IdentityError, Limit, Network, PieceStream, StartError, identity_on_disk};
-use nearcast_protocol::{
-    Guard, Link, Multiaddr, ResourceId, Role, TokenError,
-    link::MAX_REPEATS,
-    pieces::{Frame, Hello, Reason, Refuse},
-    tracker::Claim,
-};
+use nearcast_content::{Entry, Library, LibraryError, MemoryStore, Origin, Store};
+use nearcast_network::{Config, IdentityError, Limit, Network, StartError, identity_on_disk};
+use nearcast_protocol::{Guard, Link, Multiaddr, ResourceId, Role, TokenError, tracker::Claim};
 use nearcast_schedule::Fetch;
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::settings::Settings;
 use crate::{
-    access::{Access, Judge, Protect, token_of},
+    access::{Access, Judge, token_of},
     bounds::Bounds,
-    drive::{Drive, Parts, permille, refuse_stream},
-    load::LoadRules,
+    drive::{Drive, Parts, permille},
     reader::Readers,
     served::{Accounts, Served},
     trackers::Trackers,
@@ -40,65 +39,6 @@ pub(crate) const HELLO_PATIENCE: Duration = Duration::from_secs(10);
 const COMMANDS: usize = 64;
 /// How many strangers may be in the middle of a hello at once.
 const GREETING: usize = 256;
-
-/// How a controller is set up.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Where the identity and the library are kept.
-    pub folder: PathBuf,
-    /// Where to listen; empty for any free port on all addresses.
-    pub listen: Vec<Multiaddr>,
-    /// Trackers that are asked besides those a link names.
-    pub trackers: Vec<Multiaddr>,
-    /// The upload limit in bytes/s.
-    pub upload: Option<u64>,
-    /// The download limit in bytes/s.
-    pub download: Option<u64>,
-    /// Whether neighbours on the local network are looked for (mDNS).
-    pub neighbours: bool,
-    /// What this node is there for.
-    pub role: Role,
-    /// How many streams are served at once for each resource (R7 a).
-    pub streams: usize,
-    /// How many streams are served at once of all resources together.
-    pub streams_in_all: Option<usize>,
-    /// What a publisher's load is kept to besides `streams` (R7); a terminal has no need of it.
-    pub load: LoadRules,
-    /// Upload no faster than this for any one resource, in bytes/s.
-    pub upload_each: Option<u64>,
-    /// Whether only what [`Controller::offer`] was called for since the start is offered and served, rather
-    /// than all that the library holds. What a publisher was told to hold back stays back after a restart.
-    pub only_offered: bool,
-    /// The program and its version, as the tracker is told.
-    pub version: String,
-    /// Where the schedule of what is fetched writes its event log.
-    pub trace: Option<PathBuf>,
-    /// Which of the files that are shared are for bearers of this node's tokens only.
-    pub protect: Option<Protect>,
-}
-
-impl Settings {
-    /// A terminal's settings, with what it keeps in `folder`.
-    pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self {
-            folder: folder.into(),
-            listen: Vec::new(),
-            trackers: Vec::new(),
-            upload: None,
-            download: None,
-            neighbours: true,
-            role: Role::Terminal,
-            streams: 50,
-            streams_in_all: None,
-            load: LoadRules::default(),
-            upload_each: None,
-            only_offered: false,
-            version: concat!("nearcast/", env!("CARGO_PKG_VERSION")).into(),
-            trace: None,
-            protect: None,
-        }
-    }
-}
 
 /// Where the bytes of a transfer are kept (R5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -381,100 +321,6 @@ impl Controller {
         Ok(())
     }
 
-    /// Hashes a file where it lies, and serves it. Its link names the given trackers and the settings'.
-    ///
-    /// # Errors
-    /// When the file can't be read, changes while it is read, or the library can't note it.
-    pub async fn share(
-        &self,
-        path: &Path,
-        trackers: &[Multiaddr],
-        progress: impl Fn(ImportProgress) + Send + Sync + 'static,
-        cancelled: Arc<AtomicBool>,
-    ) -> Result<Transfer, ControllerError> {
-        let (inner, path) = (Arc::clone(&self.inner), path.to_owned());
-        let mut all = trackers.to_vec();
-        all.extend(
-            self.inner.settings.trackers.iter().filter(|tracker| !trackers.contains(tracker)).cloned(),
-        );
-        let controller = self.clone();
-        let (link, guard, store) = blocking(move || {
-            let store = inner.library.import(&path, &progress, &cancelled)?;
-            inner.library.set_trackers(store.id(), all)?;
-            let entry = inner.library.entry(store.id());
-            let link = entry.map(|entry| entry.link).ok_or(LibraryError::NotHere(store.id()))?;
-            Ok::<_, LibraryError>((link, controller.protect(&store.id()), store))
-        })
-        .await?;
-        if self.transfer(&link.id).is_some_and(|known| known.link() != &link) {
-            self.close(&link.id);
-        }
-        match self.transfer(&link.id) {
-            Some(known) => Ok(known),
-            None => self.use_store(link, guard, store),
-        }
-    }
-
-    /// Takes a file into the library and offers it to whoever asks, without keeping it open: it is opened when
-    /// somebody comes for it. Its link names the settings' trackers. A file that the caller `knows` to have been
-    /// hashed, to that id and not changed since, isn't read.
-    ///
-    /// # Errors
-    /// When the file can't be read, changes while it is read, or the library can't note it.
-    pub async fn offer(
-        &self,
-        path: &Path,
-        known: Option<ResourceId>,
-        progress: impl Fn(ImportProgress) + Send + Sync + 'static,
-        cancelled: Arc<AtomicBool>,
-    ) -> Result<Link, ControllerError> {
-        let (controller, path) = (self.clone(), path.to_owned());
-        let link = blocking(move || {
-            let inner = &controller.inner;
-            let vouched = known.map(|id| inner.library.vouch(id, &path)).transpose()?.flatten();
-            let mut link = match vouched {
-                Some(link) => link,
-                None => {
-                    let id = inner.library.import(&path, &progress, &cancelled)?.id();
-                    inner.library.entry(id).map(|entry| entry.link).ok_or(LibraryError::NotHere(id))?
-                }
-            };
-            let mut trackers = inner.settings.trackers.clone();
-            trackers.truncate(MAX_REPEATS);
-            if link.trackers != trackers {
-                inner.library.set_trackers(link.id, trackers.clone())?;
-                link.trackers = trackers;
-            }
-            // Before it is offered to anyone.
-            controller.protect(&link.id);
-            Ok::<_, LibraryError>(link)
-        })
-        .await?;
-        if self.transfer(&link.id).is_some_and(|used| used.link() != &link || !used.store().complete()) {
-            // Its file has another place or name.
-            self.close(&link.id);
-        }
-        if let Some(offered) = &self.inner.offered {
-            offered.lock().unwrap_or_else(PoisonError::into_inner).insert(link.id);
-        }
-        self.inner.tracking.hold(link.id, 1000, &self.trackers_of(&link));
-        Ok(link)
-    }
-
-    /// Offers a resource no longer and closes its streams at once; the library keeps it.
-    pub fn withhold(&self, id: &ResourceId) {
-        if let Some(offered) = &self.inner.offered {
-            offered.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-        }
-        self.close(id);
-        self.inner.tracking.drop_holding(id);
-    }
-
-    fn may_serve(&self, id: &ResourceId) -> bool {
-        let offered = self.inner.offered.as_ref();
-        offered.is_none_or(|offered| offered.lock().unwrap_or_else(PoisonError::into_inner).contains(id))
-    }
-
     /// What was served of each resource since the start: a publisher's own account.
     pub fn served(&self) -> BTreeMap<ResourceId, Served> {
         self.inner.accounts.all()
@@ -613,73 +459,6 @@ impl Controller {
         transfers.insert(id, InUse { transfer: transfer.clone(), stop: stop.clone() });
         self.inner.tasks.spawn(Drive::new(parts, receiver).run(stop));
         Ok(transfer)
-    }
-
-    /// Hands incoming streams to the transfers they are about.
-    async fn accept(self, mut incoming: mpsc::Receiver<PieceStream>) {
-        let greeting = Arc::new(tokio::sync::Semaphore::new(GREETING));
-        while let Some(stream) = incoming.recv().await {
-            let Ok(permit) = Arc::clone(&greeting).acquire_owned().await else { return };
-            let controller = self.clone();
-            let stop = self.inner.stop.clone();
-            self.inner.tasks.spawn(async move {
-                stop.run_until_cancelled(controller.welcome(stream)).await;
-                drop(permit);
-            });
-        }
-    }
-
-    async fn welcome(&self, mut stream: PieceStream) {
-        let hello = match tokio::time::timeout(HELLO_PATIENCE, stream.receive.next()).await {
-            Ok(Ok(Some(Frame::Hello(hello)))) => hello,
-            _ => return,
-        };
-        if self.inner.closed.load(Ordering::Relaxed) {
-            let refuse = Refuse { id: None, reason: Reason::Busy, retry_after_ms: 30_000, peers: Vec::new() };
-            return refuse_stream(stream, Frame::Refuse(refuse)).await;
-        }
-        match self.serve(&hello).await {
-            Some(transfer) => match transfer.access().check(hello.token.as_ref(), &stream.peer) {
-                Ok(()) => {
-                    transfer.tell(Command::Incoming(Box::new(stream), hello)).await;
-                }
-                Err(error) => {
-                    tracing::debug!(peer = %stream.peer, %error, "a peer may not have this");
-                    let (reason, peers) = (error.reason(), Vec::new());
-                    let refuse = Refuse { id: None, reason, retry_after_ms: 0, peers };
-                    refuse_stream(stream, Frame::Refuse(refuse)).await;
-                }
-            },
-            None => {
-                let refuse =
-                    Refuse { id: None, reason: Reason::NotHeld, retry_after_ms: 60_000, peers: Vec::new() };
-                refuse_stream(stream, Frame::Refuse(refuse)).await;
-            }
-        }
-    }
-
-    /// The transfer a peer asks about: in use, or in the library.
-    async fn serve(&self, hello: &Hello) -> Option<Transfer> {
-        if !self.may_serve(&hello.resource) {
-            return None;
-        }
-        if let Some(transfer) = self.transfer(&hello.resource) {
-            return Some(transfer);
-        }
-        let (inner, id) = (Arc::clone(&self.inner), hello.resource);
-        let opened = blocking(move || {
-            let entry = inner.library.entry(id);
-            let store = inner.library.store(id)?;
-            Ok::<_, LibraryError>(entry.zip(store))
-        });
-        match opened.await {
-            Ok(Some((entry, store))) => self.use_store(entry.link, entry.guard, store).ok(),
-            Ok(None) => None,
-            Err(error) => {
-                tracing::warn!(%error, "a resource can't be served");
-                None
-            }
-        }
     }
 
     /// Stops everything: streams are closed, trackers told, what is held is synced. Bounded in time.

@@ -30,6 +30,8 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// Claims are told in so many messages at a time, with a break after them: a tracker takes some 60 requests a second
 /// of one address.
 const CLAIMS_AT_ONCE: usize = 32;
+/// What leaving may take.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// After so many failures in a row the next tracker of its list stands in.
 const FAILING: u32 = 2;
 
@@ -96,8 +98,23 @@ impl Follow {
             }
         }
         if self.leased {
-            let goodbye = self.inner.network.ask(&self.tracker, &Request::Withdraw, Duration::from_secs(1));
-            goodbye.await.ok();
+            // Whoever is gone is missed by nobody, and the lease ends by itself.
+            tokio::time::timeout(GOODBYE, self.leave()).await.ok();
+        }
+    }
+
+    /// Reports what was received since the last time, and withdraws.
+    async fn leave(&mut self) {
+        let (Renewal { received, .. }, _) = self.renewal(&self.inner.offered_to(&self.tracker));
+        if received != Received::default() {
+            let (held, dropped, round_trips) = (Vec::new(), Vec::new(), Vec::new());
+            let last = Renewal { held, dropped, spare_upload: 0, received, round_trips };
+            if let Err(error) = self.ask(&Request::Renew(last)).await {
+                tracing::debug!(tracker = %self.tracker, %error, "the last report");
+            }
+        }
+        if let Err(error) = self.ask(&Request::Withdraw).await {
+            tracing::debug!(tracker = %self.tracker, %error, "withdrawing");
         }
     }
 

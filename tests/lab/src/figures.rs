@@ -89,6 +89,34 @@ pub struct Border {
     pub out: u64,
     /// How much of `into` was the film, verified, as its nodes say; only ours tells.
     pub payload_into: Option<u64>,
+    /// What came to its nodes over their lines, headers and all; of nodes behind translators nothing is known.
+    #[serde(default)]
+    pub lines_into: u64,
+    /// What its nodes have reported to the tracker; only ours do.
+    #[serde(default)]
+    pub reported: Option<Reported>,
+}
+
+/// Film bytes that a network's nodes received, as they reported them to the tracker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reported {
+    /// From their own network.
+    pub own_group: u64,
+    /// From other networks and publishers.
+    pub elsewhere: u64,
+}
+
+impl Border {
+    /// The share of what its nodes got that never crossed the border, by the tracker's figures.
+    pub fn kept_by_reports(&self) -> Option<f64> {
+        let Reported { own_group, elsewhere } = self.reported?;
+        (own_group + elsewhere > 0).then(|| own_group as f64 / (own_group + elsewhere) as f64)
+    }
+
+    /// The same by the kernel's counters.
+    pub fn kept_by_counters(&self) -> Option<f64> {
+        (self.lines_into > 0).then(|| 1.0 - self.into as f64 / self.lines_into as f64)
+    }
 }
 
 /// What one node did.
@@ -134,13 +162,15 @@ impl Run {
     /// How many times the film crossed into the network that had the most of it, by the counters, headers and
     /// all. Networks with a source are left out: nothing has to come into them.
     pub fn most_copies(&self) -> Option<f64> {
-        let has_source = |network: &str| {
-            let source = |node: &&Work| node.kind == "publisher" || node.kind == "holder";
-            self.nodes.iter().filter(source).any(|node| node.network == network)
-        };
-        let into =
-            self.borders.iter().filter(|border| !has_source(&border.network)).map(|border| border.into);
+        let into = self.without_source().map(|border| border.into);
         Some(into.max()? as f64 / self.film_bytes as f64)
+    }
+
+    /// The borders of networks that have no source of their own.
+    pub fn without_source(&self) -> impl Iterator<Item = &Border> {
+        let sources = self.nodes.iter().filter(|node| node.kind == "publisher" || node.kind == "holder");
+        let with: Vec<_> = sources.map(|node| node.network.as_str()).collect();
+        self.borders.iter().filter(move |border| !with.contains(&border.network.as_str()))
     }
 
     /// How many times the film's size the sources sent, by the counters.

@@ -5,6 +5,7 @@
 
 mod figures;
 mod net;
+mod operator;
 mod reading;
 mod report;
 mod run;

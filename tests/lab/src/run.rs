@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::{
     figures::{Border, Measured, Reader, Received, Run, Seek, Work, kind},
     net::{Host, Topology},
+    operator,
     reading::{self, Pace, Viewing},
     systems::{FilmFile, Stage, System},
     work,
@@ -38,23 +39,40 @@ pub fn run(
     let folder = tempfile::tempdir()?;
     let stage = Stage { scenario, topology: &topology, film, folder: folder.path(), kept, traces };
     let mut cast = Cast::start(&stage, system)?;
-    let (before, gave) = (topology.traffic()?, topology.gave()?);
+    let (before, lines) = (topology.traffic()?, topology.lines()?);
     let began = Instant::now();
     let failure = cast.play(&stage).err().map(|error| format!("{error:#}"));
     let seconds = began.elapsed().as_secs_f64();
     let after = topology.traffic()?;
-    let gave: Vec<_> = topology.gave()?.into_iter().zip(gave).map(|(after, before)| after - before).collect();
+    let lines: Vec<_> =
+        topology.lines()?.into_iter().zip(lines).map(|(after, before)| after.since(before)).collect();
+    let gave: Vec<_> = lines.iter().map(|line| line.out).collect();
     let mut nodes = cast.works(&stage, &gave)?;
     cast.receive(&stage);
     for (index, node) in nodes.iter_mut().enumerate() {
         node.received = cast.received.get(&index).copied();
     }
+    if let Err(error) = cast.leave(&stage) {
+        eprintln!("not everybody left as they should: {error:#}");
+    }
     let payload = |network: usize| cast.payload_into(&stage, network);
+    let lines_into = |network: usize| {
+        let there = scenario.nodes.iter().zip(&lines).filter(|(node, _)| node.network == network);
+        there.map(|(_, line)| line.into).sum()
+    };
+    let reported = |name: &str| match system {
+        System::Nearcast => operator::reported(&topology.tracker, name)
+            .inspect_err(|error| eprintln!("what was kept inside isn't known: {error:#}"))
+            .ok(),
+        _ => None,
+    };
     let borders = scenario.networks.iter().zip(before.iter().zip(after)).enumerate();
     let borders = borders.map(|(index, (network, (before, after)))| {
         let traffic = after.since(*before);
         let (into, out, payload_into) = (traffic.into, traffic.out, payload(index));
-        Border { network: network.name.clone(), into, out, payload_into }
+        let (network, lines_into, reported) =
+            (network.name.clone(), lines_into(index), reported(&network.name));
+        Border { network, into, out, payload_into, lines_into, reported }
     });
     Ok(Run {
         scenario: scenario.name.clone(),
@@ -69,6 +87,9 @@ pub fn run(
         failure,
     })
 }
+
+/// In which a player ends that was told to.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What comes next on the stage.
 enum Cue<'a> {
@@ -251,6 +272,25 @@ impl Cast {
                 self.received.insert(index, received);
             }
         }
+    }
+
+    /// Ends our viewers as their users would, so that they report what they received.
+    fn leave(&mut self, stage: &Stage<'_>) -> Result<()> {
+        if self.system != System::Nearcast {
+            return Ok(());
+        }
+        for (index, _) in stage.scenario.viewers() {
+            // Whoever was frozen can't end, and whoever was killed has.
+            if let Some(mut program) = self.programs.remove(&index)
+                && program.signal(Signal::CONT).is_ok()
+            {
+                program.stop()?;
+            }
+        }
+        if let Some((_, mut player)) = self.player.take() {
+            player.wait(PATIENCE)?;
+        }
+        Ok(())
     }
 
     /// The measuring player tells at its end, which is now.

@@ -131,6 +131,15 @@ pub fn table(runs: &[Run], scenario: &str) -> String {
         let _ = writeln!(text, "  {line}");
     }
     for run in runs.iter().filter(|run| run.scenario == scenario) {
+        for border in run.without_source() {
+            if let (Some(reports), Some(counters)) = (border.kept_by_reports(), border.kept_by_counters()) {
+                let (name, reports, counters) = (&border.network, reports * 100.0, counters * 100.0);
+                let _ = writeln!(
+                    text,
+                    "  kept inside {name}: {reports:.1} % by the tracker's page, {counters:.1} % by counters"
+                );
+            }
+        }
         if let Some(why) = failure(run) {
             let _ = writeln!(text, "  a run of {} failed: {why}", run.system.name());
         }

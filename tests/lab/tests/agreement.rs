@@ -40,6 +40,15 @@ fn the_lab_and_the_simulation_agree() {
     let east = borders.iter().find(|border| border["network"] == "east").unwrap();
     let real_copies = east["payload_into"].as_f64().unwrap() / film;
     let modelled_copies = modelled.networks.iter().find(|network| network.name == "east").unwrap().copies_in;
+    // What the operator reads off the tracker's page is what the kernel has counted, but for headers.
+    let bytes = |of: &Value| of.as_f64().unwrap();
+    let (own, elsewhere) = (bytes(&east["reported"]["own_group"]), bytes(&east["reported"]["elsewhere"]));
+    let (by_reports, by_counters) =
+        (own / (own + elsewhere), 1.0 - bytes(&east["into"]) / bytes(&east["lines_into"]));
+    assert!(
+        (by_reports - by_counters).abs() <= 0.04,
+        "{by_reports:.3} kept inside by reports, {by_counters:.3} by the counters"
+    );
     let nodes = real["nodes"].as_array().unwrap();
     let source = nodes.iter().find(|node| node["kind"] == "publisher").unwrap();
     let real_source = source["gave"].as_f64().unwrap() / film;

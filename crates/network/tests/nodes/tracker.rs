@@ -6,6 +6,7 @@ use nearcast_network::{AskError, Network};
 use nearcast_protocol::{
     Multiaddr, PeerId, ResourceId,
     tracker::{Answer, Counts, PROTOCOL, Request},
+    wire,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -29,14 +30,14 @@ async fn tracker(ip: &str) -> (Network, JoinSet<()>) {
     let mut serving = JoinSet::new();
     serving.spawn(async move {
         while let Some(call) = calls.recv().await {
-            if call.request == Request::Withdraw {
+            if call.requests.contains(&Request::Withdraw) {
                 drop(call);
                 continue;
             }
             let IpAddr::V4(ip) = call.observed else { panic!("{}", call.observed) };
             assert!(call.remote.to_string().starts_with(&format!("/ip4/{ip}/")));
             let [.., in_group] = ip.octets().map(u32::from);
-            call.answer(Answer::Counted(Counts { in_group, ..Counts::default() }));
+            call.answer(|_, bytes| wire::encode_to(&counted(in_group), bytes));
         }
     });
     (network, serving)

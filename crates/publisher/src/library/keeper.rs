@@ -327,9 +327,7 @@ impl Keeper {
                         self.index.held.insert(id);
                         self.controller.withhold(&id);
                     } else if self.index.held.remove(&id) {
-                        // Offered again by the next look.
-                        self.up.retain(|_, up| up.link.id != id);
-                        self.look_at = Instant::now();
+                        self.offer_again(id);
                     }
                 }
                 self.changed();

@@ -14,7 +14,7 @@ use libp2p::{
 use nearcast_network::{Config, Keypair, Network};
 use nearcast_protocol::{
     ResourceId, Role,
-    tracker::{Answer, Find, Holding, Medium, Reach, Registration, Request},
+    tracker::{Answer, Find, Holding, Medium, PROTOCOL, Reach, Registration, Request},
     wire,
 };
 use nearcast_tracker::{GroupTable, Limits, Rules, Server, Swarm as Memory};
@@ -95,7 +95,7 @@ pub async fn cold() -> f64 {
     f64::from(asked) / (tracker.busy() - before).as_secs_f64()
 }
 
-/// Lists a second of a core, over one connection.
+/// Lists a second of a core, over one connection: a node of ours asks, [`AT_ONCE`] callers at a time.
 pub async fn warm() -> f64 {
     let tracker = tracker();
     let node = std::sync::Arc::new(Network::start(config("127.1.9.1")).await.unwrap());
@@ -117,6 +117,51 @@ pub async fn warm() -> f64 {
     let rate = f64::from(asked) / (tracker.busy() - before).as_secs_f64();
     node.stop().await;
     rate
+}
+
+/// Lists a second of a core, over one connection: [`AT_ONCE`] questions are always on their way, and nobody reads
+/// what is in the answers, as in [`request_response`].
+pub async fn pipelined() -> f64 {
+    let tracker = tracker();
+    let (_, peer) = nearcast_network::split_peer(&tracker.ready);
+    let mut swarm = swarm(libp2p_stream::Behaviour::new);
+    swarm.dial(tracker.ready.clone()).unwrap();
+    while !matches!(swarm.select_next_some().await, SwarmEvent::ConnectionEstablished { .. }) {}
+    let mut control = swarm.behaviour().new_control();
+    let driving = tokio::spawn(async move {
+        loop {
+            swarm.select_next_some().await;
+        }
+    });
+    let mut stream = control.open_stream(peer.unwrap(), StreamProtocol::new(PROTOCOL)).await.unwrap();
+    let find = wire::encode(&Request::Find(Find { resource: FILM, token: None, stalled: false }));
+    let question = [&(find.len() as u32).to_be_bytes()[..], &find].concat();
+    let (began, before) = (Instant::now(), tracker.busy());
+    let (mut asked, mut answered) = (AT_ONCE, 0);
+    stream.write_all(&question.repeat(asked)).await.unwrap();
+    stream.flush().await.unwrap();
+    let (mut bytes, mut arrived) = (vec![0; 1 << 16], Vec::new());
+    while began.elapsed() < TIME {
+        let read = stream.read(&mut bytes).await.unwrap();
+        arrived.extend_from_slice(&bytes[..read]);
+        let mut taken = 0;
+        while let Some((length, rest)) = arrived[taken..].split_first_chunk() {
+            let length = u32::from_be_bytes(*length) as usize;
+            if rest.len() < length {
+                break;
+            }
+            (taken, answered) = (taken + 4 + length, answered + 1);
+        }
+        arrived.drain(..taken);
+        let more = answered + AT_ONCE - asked;
+        if more > 0 {
+            stream.write_all(&question.repeat(more)).await.unwrap();
+            stream.flush().await.unwrap();
+            asked += more;
+        }
+    }
+    driving.abort();
+    answered as f64 / (tracker.busy() - before).as_secs_f64()
 }
 
 fn swarm<B: libp2p::swarm::NetworkBehaviour>(behaviour: impl FnOnce() -> B) -> Swarm<B> {

@@ -1,9 +1,12 @@
 //! The task of one transfer: feeds the schedule with what happens and does what it decides.
 
+mod act;
+mod follow;
 mod gate;
 mod judge;
 mod meet;
 mod show;
+mod take;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,10 +20,10 @@ use nearcast_content::AcceptError;
 use nearcast_network::Network;
 use nearcast_protocol::{
     Blocks, Group, Multiaddr, PeerId, Role,
-    pieces::{Frame, Importing, PieceRequest, Reason},
+    pieces::Reason,
     tracker::{PeerList, Received},
 };
-use nearcast_schedule::{Action, Event, Failure, Fetch, Film, LEASE, Peer, Reader, RequestId, Schedule};
+use nearcast_schedule::{Event, Peer, RequestId, Schedule};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +31,7 @@ pub(crate) use self::meet::refuse_stream;
 use self::{
     gate::{Gate, Newcomer},
     judge::SIZE_DOUBT,
-    meet::{DialFailure, Greeted, retry_after},
+    meet::{DialFailure, Greeted},
 };
 use crate::{
     bounds::Bounds,
@@ -38,16 +41,16 @@ use crate::{
     meter::Meter,
     progress::Stopped,
     served::Accounts,
-    session::{Order, Report, Session},
+    session::{Report, Session},
     trace::Trace,
     trackers::Trackers,
     tracking::Tracking,
     transfer::{Command, Shared},
 };
 
-/// How long verified blocks are gathered before peers are told: a message a block would be as costly as
 /// Who has been stranded for so long asks for somebody outside the group.
 const STRANDED: Duration = Duration::from_secs(3);
+/// How long verified blocks are gathered before peers are told: a message a block would be as costly as
 /// small blocks, and half a second would make a neighbour ask elsewhere.
 const ANNOUNCE: Duration = Duration::from_millis(100);
 /// How often the outside sees progress.
@@ -306,65 +309,6 @@ impl Drive {
         }
     }
 
-    fn fetch(&mut self, fetch: Fetch, trackers: &Trackers) {
-        self.finding.add(&self.parts.shared.link.id, trackers);
-        let store = &self.parts.shared.store;
-        if self.schedule.is_some() || store.complete() {
-            return;
-        }
-        self.began = Instant::now();
-        let film = Film {
-            geometry: store.geometry(),
-            bit_rate: self.bit_rate,
-            size_proved: store.size_proved(),
-            held: store.held(),
-            own_group: self.group,
-            own_name: name_of(self.parts.network.peer_id()),
-        };
-        self.proved = film.size_proved;
-        let seed = rand::random();
-        self.schedule = Some(Schedule::new(film, fetch, seed));
-        // Whoever is connected already may have what is wanted now.
-        let joined: Vec<_> =
-            self.peers.iter().map(|(peer, c)| (*peer, c.id, c.group, c.role, c.has.clone())).collect();
-        for (peer, id, group, role, blocks) in joined {
-            self.handle(Event::PeerJoined { peer, group, role, local: false, name: name_of(id) });
-            self.handle(Event::PeerHas { peer, blocks });
-        }
-        self.open_trace();
-        let found = self.parts.network.neighbours().borrow().clone();
-        self.contacts.learn_neighbours(&found);
-        self.follow_readers();
-    }
-
-    fn open_trace(&mut self) {
-        let Some(path) = &self.parts.trace else { return };
-        match Trace::create(path) {
-            Ok(trace) => self.trace = Some(trace),
-            Err(error) => tracing::warn!(path = %path.display(), %error, "the trace can't be written"),
-        }
-    }
-
-    fn peer_has(&mut self, peer: Peer, blocks: Blocks) {
-        let Some(connected) = self.peers.get_mut(&peer) else { return };
-        connected.has = connected.has.union(&blocks);
-        let done = self.parts.shared.store.complete()
-            && connected.has.contains_run(0..self.parts.shared.store.geometry().count());
-        if done {
-            // Neither has anything to give the other.
-            self.leave(peer, None);
-        } else {
-            self.handle(Event::PeerHas { peer, blocks });
-        }
-    }
-
-    fn peer_lost(&mut self, peer: Peer, blocks: Blocks) {
-        if let Some(connected) = self.peers.get_mut(&peer) {
-            connected.has = connected.has.difference(&blocks);
-        }
-        self.handle(Event::PeerLost { peer, blocks });
-    }
-
     /// Whether nobody who is connected has had anything that is missing for a while.
     fn is_stranded(&self, now: Instant) -> bool {
         self.stranded.is_some_and(|since| now.duration_since(since) >= STRANDED)
@@ -381,187 +325,6 @@ impl Drive {
             self.jobs.spawn(async move {
                 Done::Found(index, crate::finding::find(&network, &tracker, &request).await)
             });
-        }
-    }
-
-    fn take(&mut self, peer: Peer, report: Report) {
-        // A verdict counts even if whoever earned it has left.
-        if !self.peers.contains_key(&peer) && !matches!(report, Report::Answered { .. }) {
-            return;
-        }
-        match report {
-            Report::Has(blocks) => self.peer_has(peer, blocks),
-            Report::Lost(blocks) => self.peer_lost(peer, blocks),
-            Report::Imports(blocks) => self.handle(Event::PeerImports { peer, blocks }),
-            Report::Progress { request, bytes } => self.handle(Event::Progress { peer, request, bytes }),
-            Report::Unproved { request, blocks, encoded } => self.park(peer, request, blocks, encoded),
-            Report::Answered { request, result } => self.answered(peer, request, result),
-            Report::Refused { request, refuse } => {
-                let failure = match refuse.reason {
-                    Reason::Busy | Reason::EnoughHolders | Reason::Paused => {
-                        Failure::Refused { retry_after: retry_after(&refuse) }
-                    }
-                    _ => Failure::NotHeld,
-                };
-                self.handle(Event::Failed { peer, request, verified: Blocks::new(), failure });
-            }
-            Report::Uploaded(bytes) => {
-                self.uploaded += bytes;
-                self.gave(peer, bytes);
-                if let Some(connected) = self.peers.get_mut(&peer) {
-                    connected.last_upload = Instant::now();
-                }
-            }
-            Report::Ended(ending) => self.ended(peer, ending),
-        }
-    }
-
-    fn end(&mut self, why: Stopped) {
-        if self.stopped.is_none() {
-            tracing::debug!(%why, "a transfer has ended");
-            self.stopped = Some(why);
-            self.handle(Event::Pause(true));
-            self.show();
-            self.parts.shared.arrivals.send_modify(|count| *count += 1);
-        }
-    }
-
-    fn verified(&mut self, blocks: &Blocks) {
-        if blocks.is_empty() {
-            return;
-        }
-        self.announce.0 = self.announce.0.union(blocks);
-        self.announce.1.get_or_insert_with(|| Instant::now() + ANNOUNCE);
-        self.parts.shared.arrivals.send_modify(|count| *count += 1);
-        if self.parts.shared.store.complete() {
-            self.completed();
-        }
-    }
-
-    fn completed(&mut self) {
-        self.tell_peers();
-        self.show();
-        let store = Arc::clone(&self.parts.shared.store);
-        self.jobs.spawn_blocking(move || {
-            if let Err(error) = store.sync() {
-                tracing::warn!(%error, "what is held could not be synced");
-            }
-            Done::Synced
-        });
-        // Who has it all wants nothing of us: streams are for those who still fetch (R7 a).
-        let all = self.parts.shared.store.geometry().count();
-        let idle = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.role == Role::Publisher || peer.has.contains_run(0..all));
-        let idle: Vec<_> = idle.map(|(peer, _)| *peer).collect();
-        idle.into_iter().for_each(|peer| self.leave(peer, None));
-    }
-
-    /// Says what is new to everyone who is connected, and to the trackers.
-    fn tell_peers(&mut self) {
-        let (blocks, _) = std::mem::take(&mut self.announce);
-        let mut lost = BTreeSet::new();
-        for frame in Frame::have(&blocks) {
-            for (peer, connected) in &self.peers {
-                if !connected.session.order(Order::Say(frame.clone())) {
-                    lost.insert(*peer);
-                }
-            }
-        }
-        lost.into_iter().for_each(|peer| self.leave(peer, None));
-        let permille = permille(&*self.parts.shared.store);
-        self.parts.tracking.hold(self.parts.shared.link.id, permille, &self.parts.trackers);
-    }
-
-    fn follow_readers(&mut self) {
-        let positions = self.parts.shared.readers.take();
-        let bit_rate = *self.parts.shared.readers.bit_rate.borrow();
-        if bit_rate != self.bit_rate {
-            self.bit_rate = bit_rate;
-            if let Some(bits) = bit_rate {
-                self.handle(Event::BitRate(bits));
-            }
-        }
-        if self.schedule.is_none() {
-            return;
-        }
-        let gone: Vec<_> =
-            self.readers.iter().filter(|number| !positions.contains_key(number)).copied().collect();
-        for number in gone {
-            self.readers.remove(&number);
-            self.handle(Event::ReaderClosed { reader: Reader(number) });
-        }
-        for (number, position) in positions {
-            let reader = Reader(number);
-            let opened = self.readers.insert(number);
-            if opened {
-                self.handle(Event::ReaderOpened { reader });
-            }
-            if opened || position.news {
-                self.handle(Event::Playback { reader, rate: position.rate });
-                let waiting = position.waiting.is_some();
-                if !position.bytes.is_empty() {
-                    self.handle(Event::Reading { reader, bytes: position.bytes, waiting });
-                }
-            }
-        }
-    }
-
-    fn act(&mut self) {
-        let now = self.now();
-        let Some(schedule) = &mut self.schedule else { return };
-        // One that is still to come stands: the schedule tells of a wake only once.
-        if self.wake.is_some_and(|wake| wake <= now) {
-            self.wake = None;
-        }
-        let mut lost = Vec::new();
-        while let Some(action) = schedule.poll(now) {
-            match action {
-                Action::Request { peer, request, blocks, class, deadline } => {
-                    let left = deadline.saturating_sub(now).as_millis();
-                    let piece = PieceRequest {
-                        id: request.0,
-                        first: blocks.start,
-                        count: blocks.end - blocks.start,
-                        class,
-                        deadline_ms: u32::try_from(left).unwrap_or(u32::MAX),
-                    };
-                    let session = self.peers.get(&peer).map(|connected| &connected.session);
-                    if !session.is_some_and(|session| session.order(Order::Request(piece, blocks))) {
-                        lost.push(peer);
-                    }
-                }
-                Action::Cancel { peer, request } => {
-                    let session = self.peers.get(&peer).map(|connected| &connected.session);
-                    if session.is_some_and(|session| !session.order(Order::Cancel(request))) {
-                        lost.push(peer);
-                    }
-                }
-                Action::Import { blocks } => {
-                    let frame = Frame::Importing(Importing {
-                        first: blocks.start,
-                        count: blocks.end - blocks.start,
-                        lease_ms: u32::try_from(LEASE.as_millis()).unwrap_or(u32::MAX),
-                    });
-                    // Whose group isn't known yet may well be a member.
-                    let member = |group: Group| group.same_network(self.group) || group == Group::UNKNOWN;
-                    for (peer, connected) in &self.peers {
-                        let told = connected.role == Role::Terminal && member(connected.group);
-                        if told && !connected.session.order(Order::Say(frame.clone())) {
-                            lost.push(*peer);
-                        }
-                    }
-                }
-                Action::WakeAt(wake) => self.wake = Some(self.wake.map_or(wake, |known| known.min(wake))),
-            }
-        }
-        if let Some(trace) = &mut self.trace {
-            trace.write(schedule);
-        }
-        if !lost.is_empty() {
-            lost.into_iter().for_each(|peer| self.leave(peer, None));
-            self.act();
         }
     }
 

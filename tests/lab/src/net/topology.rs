@@ -222,19 +222,20 @@ impl Topology {
         traffic.collect()
     }
 
-    /// What each host has sent into its line; nothing is known of those behind a translator.
+    /// What each host has sent into its line, and got out of it; nothing is known of those behind a translator.
     ///
     /// # Errors
     /// When the kernel doesn't say.
-    pub fn gave(&self) -> Result<Vec<u64>> {
+    pub fn lines(&self) -> Result<Vec<Traffic>> {
         let routers = self.routers.iter().map(Space::interfaces).collect::<Result<Vec<_>>>()?;
-        let sent = |host: &Host| {
+        let line = |host: &Host| {
             let interfaces = routers.get(host.network?)?.as_array()?;
             let plug =
                 interfaces.iter().find(|interface| interface["ifname"].as_str() == Some(&host.plug))?;
-            plug["stats64"]["rx"]["bytes"].as_u64()
+            let bytes = |way: &str| plug["stats64"][way]["bytes"].as_u64();
+            Some(Traffic { into: bytes("tx")?, out: bytes("rx")? })
         };
-        Ok(self.hosts.iter().map(|host| sent(host).unwrap_or_default()).collect())
+        Ok(self.hosts.iter().map(|host| line(host).unwrap_or_default()).collect())
     }
 
     /// Pulls or puts back a host's cable: silence, as the far end notices it.

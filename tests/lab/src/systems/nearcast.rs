@@ -6,7 +6,10 @@ use nearcast_scenario::Kind;
 use nearcast_tests::{Program, binary, run};
 
 use super::{Seat, Stage};
-use crate::net::{Host, Topology};
+use crate::{
+    net::{Host, Topology},
+    operator::STATUS,
+};
 
 const PORT: u16 = 4400;
 const TRACKER_PORT: u16 = 4401;
@@ -28,7 +31,7 @@ pub fn tracker(stage: &Stage<'_>) -> Result<Program> {
     let host = &stage.topology.tracker;
     let mut command = host.space.command(binary("nearcast-tracker")?);
     command.args(["--listen", &format!("/ip4/{}/tcp/{TRACKER_PORT}", host.address), "--groups"]);
-    command.arg(&groups).arg("--state").arg(stage.folder.join("tracker"));
+    command.arg(&groups).args(["--status", STATUS]).arg("--state").arg(stage.folder.join("tracker"));
     let mut program = Program::spawn("nearcast-tracker", command)?;
     let address = program.wait_for("where it listens", |line| {
         Some(line.strip_prefix("listening on ")?.trim().to_owned())

@@ -84,6 +84,7 @@ impl Keeper {
             Err(_) if !as_it_was || reading.cancelled.load(Ordering::Relaxed) => self.look_soon(SOON),
             Err(why) => {
                 tracing::warn!(file = %path.display(), why, "not put up");
+                self.up.remove(path);
                 self.refused.insert(path.to_owned(), (stamp, why, Instant::now()));
             }
         }
@@ -111,6 +112,18 @@ impl Keeper {
         self.unlooked = true;
         let added = UNIX_EPOCH + Duration::from_secs(added);
         self.up.insert(path.to_owned(), Up { link, modified: stamp.modified(), added });
+    }
+
+    /// Offers what was held back. It stays listed meanwhile, so that the next order finds it.
+    pub(super) fn offer_again(&mut self, id: ResourceId) {
+        let paths: Vec<_> =
+            self.up.iter().filter(|(_, up)| up.link.id == id).map(|(path, _)| path.clone()).collect();
+        for path in paths {
+            match self.found.get(&path).map(|(_, stamp)| *stamp) {
+                Some(stamp) => self.offer(path, stamp, Some(id)),
+                None => self.look_soon(Duration::ZERO),
+            }
+        }
     }
 
     /// Lists a file that is held back, without offering it.

@@ -74,7 +74,7 @@ fn what_crosses_the_border_is_counted_and_a_pulled_cable_is_silent() {
     let [east, west] = [after[0].since(before[0]), after[1].since(before[1])];
     assert!((102_800..106_000).contains(&east.into), "{east:?}");
     assert!((102_800..106_000).contains(&west.out), "{west:?}");
-    assert!(town.gave().unwrap()[2] >= 102_800);
+    assert!(town.lines().unwrap()[2].out >= 102_800);
 
     town.plug(2, false).unwrap();
     ours.send_to(&[200], (far.address, 4000)).unwrap();

@@ -1,0 +1,69 @@
+//! What the schedule decides is done: requests, cancels and words to the group go to the sessions.
+
+use nearcast_protocol::{
+    Group, Role,
+    pieces::{Frame, Importing, PieceRequest},
+};
+use nearcast_schedule::{Action, LEASE};
+
+use super::Drive;
+use crate::session::Order;
+
+impl Drive {
+    pub(super) fn act(&mut self) {
+        let now = self.now();
+        let Some(schedule) = &mut self.schedule else { return };
+        // One that is still to come stands: the schedule tells of a wake only once.
+        if self.wake.is_some_and(|wake| wake <= now) {
+            self.wake = None;
+        }
+        let mut lost = Vec::new();
+        while let Some(action) = schedule.poll(now) {
+            match action {
+                Action::Request { peer, request, blocks, class, deadline } => {
+                    let left = deadline.saturating_sub(now).as_millis();
+                    let piece = PieceRequest {
+                        id: request.0,
+                        first: blocks.start,
+                        count: blocks.end - blocks.start,
+                        class,
+                        deadline_ms: u32::try_from(left).unwrap_or(u32::MAX),
+                    };
+                    let session = self.peers.get(&peer).map(|connected| &connected.session);
+                    if !session.is_some_and(|session| session.order(Order::Request(piece, blocks))) {
+                        lost.push(peer);
+                    }
+                }
+                Action::Cancel { peer, request } => {
+                    let session = self.peers.get(&peer).map(|connected| &connected.session);
+                    if session.is_some_and(|session| !session.order(Order::Cancel(request))) {
+                        lost.push(peer);
+                    }
+                }
+                Action::Import { blocks } => {
+                    let frame = Frame::Importing(Importing {
+                        first: blocks.start,
+                        count: blocks.end - blocks.start,
+                        lease_ms: u32::try_from(LEASE.as_millis()).unwrap_or(u32::MAX),
+                    });
+                    // Whose group isn't known yet may well be a member.
+                    let member = |group: Group| group.same_network(self.group) || group == Group::UNKNOWN;
+                    for (peer, connected) in &self.peers {
+                        let told = connected.role == Role::Terminal && member(connected.group);
+                        if told && !connected.session.order(Order::Say(frame.clone())) {
+                            lost.push(*peer);
+                        }
+                    }
+                }
+                Action::WakeAt(wake) => self.wake = Some(self.wake.map_or(wake, |known| known.min(wake))),
+            }
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.write(schedule);
+        }
+        if !lost.is_empty() {
+            lost.into_iter().for_each(|peer| self.leave(peer, None));
+            self.act();
+        }
+    }
+}

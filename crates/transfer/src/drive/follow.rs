@@ -1,0 +1,83 @@
+//! What is wanted: a fetch begins, and the schedule follows those who read.
+
+use std::time::Instant;
+
+use nearcast_schedule::{Event, Fetch, Film, Reader, Schedule};
+
+use super::{Drive, name_of};
+use crate::{trace::Trace, trackers::Trackers};
+
+impl Drive {
+    pub(super) fn fetch(&mut self, fetch: Fetch, trackers: &Trackers) {
+        self.finding.add(&self.parts.shared.link.id, trackers);
+        let store = &self.parts.shared.store;
+        if self.schedule.is_some() || store.complete() {
+            return;
+        }
+        self.began = Instant::now();
+        let film = Film {
+            geometry: store.geometry(),
+            bit_rate: self.bit_rate,
+            size_proved: store.size_proved(),
+            held: store.held(),
+            own_group: self.group,
+            own_name: name_of(self.parts.network.peer_id()),
+        };
+        self.proved = film.size_proved;
+        let seed = rand::random();
+        self.schedule = Some(Schedule::new(film, fetch, seed));
+        // Whoever is connected already may have what is wanted now.
+        let joined: Vec<_> =
+            self.peers.iter().map(|(peer, c)| (*peer, c.id, c.group, c.role, c.has.clone())).collect();
+        for (peer, id, group, role, blocks) in joined {
+            self.handle(Event::PeerJoined { peer, group, role, local: false, name: name_of(id) });
+            self.handle(Event::PeerHas { peer, blocks });
+        }
+        self.open_trace();
+        let found = self.parts.network.neighbours().borrow().clone();
+        self.contacts.learn_neighbours(&found);
+        self.follow_readers();
+    }
+
+    fn open_trace(&mut self) {
+        let Some(path) = &self.parts.trace else { return };
+        match Trace::create(path) {
+            Ok(trace) => self.trace = Some(trace),
+            Err(error) => tracing::warn!(path = %path.display(), %error, "the trace can't be written"),
+        }
+    }
+
+    pub(super) fn follow_readers(&mut self) {
+        let positions = self.parts.shared.readers.take();
+        let bit_rate = *self.parts.shared.readers.bit_rate.borrow();
+        if bit_rate != self.bit_rate {
+            self.bit_rate = bit_rate;
+            if let Some(bits) = bit_rate {
+                self.handle(Event::BitRate(bits));
+            }
+        }
+        if self.schedule.is_none() {
+            return;
+        }
+        let gone: Vec<_> =
+            self.readers.iter().filter(|number| !positions.contains_key(number)).copied().collect();
+        for number in gone {
+            self.readers.remove(&number);
+            self.handle(Event::ReaderClosed { reader: Reader(number) });
+        }
+        for (number, position) in positions {
+            let reader = Reader(number);
+            let opened = self.readers.insert(number);
+            if opened {
+                self.handle(Event::ReaderOpened { reader });
+            }
+            if opened || position.news {
+                self.handle(Event::Playback { reader, rate: position.rate });
+                let waiting = position.waiting.is_some();
+                if !position.bytes.is_empty() {
+                    self.handle(Event::Reading { reader, bytes: position.bytes, waiting });
+                }
+            }
+        }
+    }
+}
