@@ -5,5 +5,6 @@
 mod app;
 mod clicked;
 mod manners;
+mod shared;
 mod silence;
 mod watching;
