@@ -38,6 +38,8 @@ pub async fn act(terminal: State<'_, Terminal>, command: Command) -> Result<(), 
 pub enum Ask {
     /// Chooses a film with the system's dialog and opens it.
     OpenDialog,
+    /// Chooses videos with the system's dialog and shares them.
+    ShareDialog,
     /// Chooses a folder with the system's dialog.
     ChooseFolder,
     /// Fills the screen, or doesn't.
@@ -86,6 +88,18 @@ pub async fn window(
             let path = picked.await.ok().flatten().and_then(|file| file.into_path().ok());
             if let Some(path) = path {
                 terminal.given(path.to_string_lossy().into_owned(), "/".into()).await;
+            }
+        }
+        Ask::ShareDialog => {
+            let (sender, picked) = tokio::sync::oneshot::channel();
+            app.dialog().file().set_parent(&window).pick_files(move |files| {
+                let _ = sender.send(files);
+            });
+            let files = picked.await.ok().flatten().unwrap_or_default();
+            let paths = files.into_iter().filter_map(|file| file.into_path().ok());
+            let paths: Vec<_> = paths.map(|path| path.to_string_lossy().into_owned()).collect();
+            if !paths.is_empty() {
+                terminal.act(Command::Share { paths }).await;
             }
         }
         Ask::ChooseFolder => {

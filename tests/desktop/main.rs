@@ -3,6 +3,8 @@
 //! It has to be built before: `scripts/screen build`, then `cargo build -p nearcast-app`; `make test` does.
 
 mod app;
+mod clicked;
 mod manners;
+mod shared;
 mod silence;
 mod watching;

@@ -6,6 +6,7 @@ mod load;
 mod manners;
 mod opened;
 mod players;
+mod publisher;
 mod rule;
 mod swarm;
 mod tokens;

@@ -5,7 +5,7 @@ use std::{
     ffi::OsStr,
     io::{BufRead, BufReader, Read},
     path::PathBuf,
-    process::{Child, Command, ExitStatus, Output, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, channel},
@@ -67,7 +67,23 @@ impl Program {
     /// # Errors
     /// When it can't be started.
     pub fn spawn(name: &str, mut command: Command) -> Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::null());
+        Self::spawned(name, command)
+    }
+
+    /// As [`Program::spawn`], with what it is told on its standard input.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn spawn_told(name: &str, mut command: Command) -> Result<(Self, ChildStdin)> {
+        command.stdin(Stdio::piped());
+        let mut program = Self::spawned(name, command)?;
+        let told = program.child.stdin.take().context("no standard input")?;
+        Ok((program, told))
+    }
+
+    fn spawned(name: &str, mut command: Command) -> Result<Self> {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("{name} can't be started"))?;
         let (sender, said) = channel();
         let kept = Arc::new(Mutex::new(VecDeque::new()));

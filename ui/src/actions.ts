@@ -16,7 +16,7 @@ export interface Stage {
   quit(): void;
 }
 
-export type Panel = 'sources' | 'statistics' | 'help' | 'settings';
+export type Panel = 'sources' | 'statistics' | 'help' | 'settings' | 'shares';
 
 /** One thing a viewer can do by key. Menus, the cheat sheet and its test come from the table below. */
 export interface Action {
@@ -101,6 +101,7 @@ export const actions: Action[] = [
   always('help', ['?', 'F1'], 'key_help', (stage) => stage.toggle('help')),
   always('open', ['Ctrl+O'], 'key_open', (stage) => stage.openFile()),
   always('link', ['Ctrl+U'], 'key_link', (stage) => stage.openLink()),
+  always('share', ['Ctrl+S'], 'key_share', (stage) => stage.toggle('shares')),
   always('settings', ['Ctrl+,'], 'key_settings', (stage) => stage.toggle('settings')),
   always('quit', ['Ctrl+Q'], 'key_quit', (stage) => stage.quit()),
 ];

@@ -30,7 +30,7 @@ const browser = await puppeteer.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
   args: ['--no-sandbox', '--disable-gpu', '--force-prefers-reduced-motion'],
 });
-const scenes = ['first-start', 'home', 'empty', 'player', 'sources', 'statistics', 'waiting', 'failed', 'question', 'close', 'settings', 'help', 'notices'];
+const scenes = ['first-start', 'home', 'empty', 'player', 'sources', 'statistics', 'waiting', 'failed', 'question', 'close', 'settings', 'help', 'notices', 'share', 'shares', 'shares-own'];
 const sizes = [[1120, 680, 1], [960, 540, 1], [1920, 1080, 1], [480, 300, 2]];
 let found = 0;
 let passed = 0;

@@ -58,7 +58,7 @@ struct Due<'a> {
 
 impl<'a> Due<'a> {
     fn question(asker: &'a Asker) -> Self {
-        let mut due = Self { asker, by: Instant::now(), busy: false, question: true };
+        let mut due = Self { asker, by: Instant::now(), busy: false, question: false };
         due.begin();
         due
     }

@@ -265,12 +265,11 @@ impl ConnectionHandler for Handler {
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, info }) => {
                 self.opened(protocol, info);
             }
-            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, .. }) => {
-                // A piece stream has been handed on.
-                if let Some(stream) = protocol {
-                    self.answer(stream);
-                }
-            }
+            // A piece stream has been handed on by now.
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
+                protocol: Some(stream),
+                ..
+            }) => self.answer(stream),
             ConnectionEvent::DialUpgradeError(DialUpgradeError { info, error }) => match info {
                 Outcome::Pieces(reply) => drop(reply.send(Err(error.into()))),
                 Outcome::Asking => self.fail_asking(error.into()),

@@ -138,8 +138,8 @@ pub fn probe(path: &Path, limit: Duration) -> Result<MediaInfo, ProbeError> {
         .map_err(|error| not_media(Some(error)))?;
     let info = discoverer.discover_uri(&uri).map_err(|error| not_media(Some(error)))?;
     match info.result() {
-        DiscovererResult::Ok | DiscovererResult::MissingPlugins => {}
-        DiscovererResult::Timeout => return Err(ProbeError::Timeout { path: name, limit }),
+        // What was cut out of another film may never show its first picture here, and has told all that is asked for.
+        DiscovererResult::Ok | DiscovererResult::MissingPlugins | DiscovererResult::Timeout => {}
         _ => return Err(not_media(None)),
     }
     let found = MediaInfo {
@@ -164,7 +164,11 @@ pub fn probe(path: &Path, limit: Duration) -> Result<MediaInfo, ProbeError> {
             .and_then(|tags| title(&tags)),
         chapters: info.toc().map(|toc| chapters(&toc.entries())).unwrap_or_default(),
     };
-    if found.video.is_empty() && found.audio.is_empty() { Err(not_media(None)) } else { Ok(found) }
+    match found.video.is_empty() && found.audio.is_empty() {
+        true if info.result() == DiscovererResult::Timeout => Err(ProbeError::Timeout { path: name, limit }),
+        true => Err(not_media(None)),
+        false => Ok(found),
+    }
 }
 
 fn title(tags: &TagList) -> Option<String> {

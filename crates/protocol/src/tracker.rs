@@ -13,7 +13,7 @@ use crate::{
 
 /// The libp2p name of the protocol.
 pub const PROTOCOL: &str = "/nearcast/tracker/1";
-/// The most resources a node registers.
+/// The most resources in one message. A node that holds more says the rest with renewals.
 pub const MAX_HOLDINGS: usize = 1500;
 /// The most peers in a [`PeerList`].
 pub const MAX_PEERS: usize = 200;

@@ -53,7 +53,18 @@ impl Scene {
         settings.neighbours = false;
         settings.role = Role::Publisher;
         settings.only_offered = true;
-        let controller = Controller::start(settings).await.unwrap();
+        // What was killed may hold its folder a moment longer, until the file that it was reading is let go.
+        let starting = async {
+            loop {
+                match Controller::start(settings.clone()).await {
+                    Err(error) if error.to_string().contains("use") => {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                    started => return started.unwrap(),
+                }
+            }
+        };
+        let controller = tokio::time::timeout(PATIENCE, starting).await.unwrap();
         let mut settings = Settings::new(self.films.path(), self.state.path());
         settings.pictures = false;
         let (library, following) = Library::open(settings, controller.clone()).unwrap();

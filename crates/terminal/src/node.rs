@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, path::PathBuf, time::Instant};
 
+use nearcast_content::{Entry, Origin};
 use nearcast_protocol::Multiaddr;
 use nearcast_protocol::ResourceId;
 use nearcast_transfer::{Controller, ControllerError, Settings as ControllerSettings};
@@ -11,6 +12,11 @@ use crate::{
     quota::{self, Kept},
     settings::Settings,
 };
+
+/// Whether its data are ours to delete.
+fn is_ours(entry: &Entry) -> bool {
+    entry.origin == Origin::Fetched
+}
 
 /// The controller while it runs. There is none before the first start's answer.
 pub struct Node {
@@ -95,16 +101,21 @@ impl Node {
         grown
     }
 
+    /// Who is connected for a resource.
+    pub fn peers(&self, id: &ResourceId) -> usize {
+        self.controller.transfer(id).map_or(0, |transfer| transfer.progress().peers.all())
+    }
+
     /// Where films are kept.
     pub fn folder(&self) -> &PathBuf {
         &self.folder
     }
 
-    /// Bytes that films take, and how many films there are.
+    /// Bytes that films take, and how many films there are. The user's own files take nothing.
     pub fn used(&self) -> (u64, usize) {
         let entries = self.controller.library();
         let films = entries.iter().filter(|entry| entry.held_bytes > 0).count();
-        (entries.iter().map(|entry| entry.held_bytes).sum(), films)
+        (entries.iter().filter(|entry| is_ours(entry)).map(|entry| entry.held_bytes).sum(), films)
     }
 
     /// Verified bytes held of a resource.
@@ -157,7 +168,7 @@ impl Node {
 
     fn kept(&self, in_use: Option<&str>, watched_at_ms: impl Fn(&str) -> u64) -> Vec<Kept> {
         let entries = self.controller.library();
-        let kept = entries.iter().map(|entry| {
+        let kept = entries.iter().filter(|entry| is_ours(entry)).map(|entry| {
             let id = entry.link.id.to_string();
             Kept {
                 held: entry.held_bytes,

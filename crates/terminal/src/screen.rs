@@ -28,6 +28,8 @@ pub struct Screen {
     pub storage: Storage,
     /// What is shared on.
     pub sharing: Sharing,
+    /// Videos of this computer that its owner shares, the last one first.
+    pub shares: Vec<Share>,
     /// What went wrong and hasn't been dismissed, newest last; at most five.
     pub notices: Vec<Notice>,
 }
@@ -305,6 +307,56 @@ pub struct Sharing {
     pub films: usize,
 }
 
+/// A video of this computer that its owner shares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+#[ts(export)]
+pub struct Share {
+    /// Names it in commands.
+    pub id: u32,
+    /// Its name without the ending.
+    pub title: String,
+    /// Where it lies.
+    pub path: String,
+    /// Bytes of the file.
+    #[ts(type = "number")]
+    pub size: u64,
+    /// How far it is.
+    pub state: ShareState,
+    /// Who is connected for it now.
+    pub peers: usize,
+    /// Bytes sent of it, ever.
+    #[ts(type = "number")]
+    pub sent: u64,
+}
+
+/// How far a shared video is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+#[serde(tag = "is", rename_all = "snake_case")]
+#[ts(export)]
+pub enum ShareState {
+    /// Others are read first.
+    Waiting,
+    /// It is read, so that each part of it can be proved.
+    Reading {
+        /// Bytes read.
+        #[ts(type = "number")]
+        done: u64,
+        /// ms until it is through, as far as can be told.
+        #[ts(type = "number | null")]
+        left_ms: Option<u64>,
+    },
+    /// Whoever has the link can watch it.
+    Shared {
+        /// The link.
+        link: String,
+    },
+    /// It can't be shared.
+    Failed {
+        /// Why.
+        message: Message,
+    },
+}
+
 /// Something that went wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 #[ts(export)]
@@ -436,6 +488,16 @@ pub enum Command {
     Set {
         /// All of them.
         settings: Settings,
+    },
+    /// Shares files of this computer; one that failed is tried again.
+    Share {
+        /// Whole paths.
+        paths: Vec<String>,
+    },
+    /// Shares a file no longer. It stays where it is.
+    StopSharing {
+        /// Its id.
+        id: u32,
     },
     /// Pauses sharing for some minutes; 0 goes on.
     PauseSharing {

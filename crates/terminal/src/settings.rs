@@ -40,6 +40,9 @@ pub struct Settings {
     pub download: Option<u64>,
     /// Trackers asked besides those that links name, as multiaddrs.
     pub trackers: Vec<String>,
+    /// Whether links to shared videos name this computer as their tracker, even if there are others. They are good in
+    /// its own network alone.
+    pub own_tracker: bool,
     /// Trackers whose links play without a question.
     pub trusted: Vec<String>,
     /// Whether neighbours are looked for on the local network (mDNS).
@@ -69,6 +72,7 @@ impl Default for Settings {
             upload: None,
             download: None,
             trackers: Vec::new(),
+            own_tracker: false,
             trusted: Vec::new(),
             neighbours: true,
             on_close: OnClose::Ask,

@@ -1,6 +1,7 @@
 //! What the terminal knows and decides, one input at a time.
 
 mod films;
+mod sharing;
 mod upkeep;
 
 use std::{
@@ -17,10 +18,12 @@ use crate::{
     history::History,
     node::Node,
     opening::Target,
+    own_tracker::OwnTracker,
     screen::{
         Code, Command, LinkAnswer, Machine, Message, Notice, Playing, Question, Screen, Sharing, Storage,
     },
     settings::{OnClose, Settings, SettingsFile},
+    shares::Shares,
     stranger,
     terminal::{Input, Setup},
     today::Today,
@@ -63,6 +66,9 @@ pub(crate) struct State {
     rate: u64,
     storage: Storage,
     films: usize,
+    shares: Shares,
+    own_tracker: Option<OwnTracker>,
+    reading: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl State {
@@ -70,6 +76,7 @@ impl State {
         let paths = &setup.paths;
         let (file, settings, wrong) = SettingsFile::open(&paths.config.join("settings.json"));
         let (history, trouble) = History::open(&paths.data, &paths.cache.join("posters"));
+        let (shares, untold) = Shares::open(&paths.data);
         let today = Today::open(&paths.data.join("today.json"));
         let first_start = settings.is_none();
         let mut state = Self {
@@ -94,11 +101,14 @@ impl State {
             rate: 0,
             storage: Storage::default(),
             films: 0,
+            shares,
+            own_tracker: None,
+            reading: None,
             setup,
             desktop,
             inputs,
         };
-        for detail in wrong.map(|error| error.to_string()).into_iter().chain(trouble) {
+        for detail in wrong.map(|error| error.to_string()).into_iter().chain(trouble).chain(untold) {
             state.notice(Message { code: Code::Settings, detail });
         }
         state
@@ -119,6 +129,7 @@ impl State {
             recent: Vec::new(),
             storage: self.storage.clone(),
             sharing: Sharing::default(),
+            shares: Vec::new(),
             notices: self.notices.clone(),
         }
     }
@@ -162,6 +173,7 @@ impl State {
                 }
             }
             Input::Poster(id, jpeg) => self.history.poster(&id, &jpeg),
+            Input::Shared(number, outcome) => self.shared(number, outcome).await,
         }
         false
     }
@@ -208,6 +220,8 @@ impl State {
             Command::Set { settings } => {
                 self.set(settings).await;
             }
+            Command::Share { paths } => self.share(paths).await,
+            Command::StopSharing { id } => self.stop_sharing(id).await,
             Command::PauseSharing { minutes } => {
                 let pause = Duration::from_secs(u64::from(minutes.min(7 * 24 * 60)) * 60);
                 self.paused_until = (minutes > 0).then(|| SystemTime::now() + pause);
@@ -355,6 +369,9 @@ impl State {
             }
         }
         self.apply_sharing();
+        if self.settings.own_tracker != old.own_tracker {
+            self.offer_again().await;
+        }
         if self.settings.limit < old.limit {
             self.shrink().await;
         }
@@ -384,6 +401,7 @@ impl State {
                 rate: self.rate,
                 films: self.films,
             },
+            shares: self.shares.shown(|id| node.map_or(0, |node| node.peers(id))),
             ..self.first_screen()
         }
     }
@@ -391,9 +409,14 @@ impl State {
     /// Ends everything, in an order that loses nothing.
     pub(crate) async fn end(&mut self) {
         self.close_film().await;
+        self.stop_reading().await;
         self.keep();
         if let Some(node) = self.node.take() {
             node.controller.stop().await;
+        }
+        // Last, so that this terminal can still withdraw from it.
+        if let Some(tracker) = self.own_tracker.take() {
+            tracker.stop().await;
         }
         self.desktop.quit();
     }

@@ -56,6 +56,8 @@ pub(crate) enum Input {
     Resolved(u64, Box<nearcast_protocol::Link>),
     Player(u64, PlayerEvent),
     Poster(String, Vec<u8>),
+    /// A file that is to be shared was read; the number tells which reading.
+    Shared(u32, Result<Box<nearcast_protocol::Link>, Message>),
 }
 
 /// A running terminal. Cheap to clone.

@@ -48,6 +48,8 @@ pub struct Tally {
     pub unreachable: u64,
     /// Nodes that weren't dialled since too many were, or about whom dialling showed nothing.
     pub dropped: u64,
+    /// Nodes that wait to be dialled at this moment.
+    pub waiting: u64,
 }
 
 /// Who waits to be dialled, and how many of each prefix may be.
@@ -146,7 +148,9 @@ impl Server {
 
     /// What came of dialling nodes so far.
     pub fn dialled_back(&self) -> Tally {
-        self.state().dial_back.as_ref().map(|dial_back| dial_back.tally).unwrap_or_default()
+        let state = self.state();
+        let Some(DialBack { queue, tally, .. }) = &state.dial_back else { return Tally::default() };
+        Tally { waiting: (queue.max_capacity() - queue.capacity()) as u64, ..*tally }
     }
 
     pub(crate) fn dial_if_due(&self, peer: &PeerId, registering: bool) {

@@ -79,7 +79,7 @@ pub use listing::{Listed, Listing};
 pub use metrics::{Counted, Extent, Metrics};
 pub use purge::Purging;
 pub use regroup::Regrouping;
-pub use rules::{Rules, RulesError};
+pub use rules::{MAX_PER_NODE, Rules, RulesError};
 pub use server::Server;
 pub use snapshot::{Restored, SnapshotError};
 pub use survey::Survey;

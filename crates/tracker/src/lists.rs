@@ -60,6 +60,27 @@ impl Lists {
         }
     }
 
+    /// Takes out all of the numbers, which are sorted.
+    pub fn remove_all(&mut self, list: &mut List, numbers: &[u32]) {
+        if numbers.is_empty() {
+            return;
+        }
+        let at = list.at as usize * GRAIN;
+        let mut kept = 0;
+        for index in 0..usize::from(list.len) {
+            let Some(number) = self.numbers.get(at + index).copied() else { break };
+            if numbers.binary_search(&number).is_err() {
+                self.set(list, kept, number);
+                kept += 1;
+            }
+        }
+        if size(kept) < size(usize::from(list.len)) {
+            // `move_to` frees the place by the length, which must still be the old one's.
+            self.move_to(list, kept);
+        }
+        list.len = u16::try_from(kept).unwrap_or(list.len);
+    }
+
     pub fn clear(&mut self, list: &mut List) {
         let old = std::mem::take(list);
         self.release(old.at, size(usize::from(old.len)));
@@ -130,7 +151,12 @@ mod tests {
                         lists.clear(&mut places[which]);
                         naive[which].clear();
                     }
-                    1..=50 => {
+                    1..=5 => {
+                        let gone: Vec<u32> = (number..number + 40).collect();
+                        lists.remove_all(&mut places[which], &gone);
+                        naive[which].retain(|held| !gone.contains(held));
+                    }
+                    6..=50 => {
                         lists.remove(&mut places[which], number);
                         if let Some(index) = naive[which].iter().position(|held| *held == number) {
                             naive[which].swap_remove(index);

@@ -20,7 +20,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{datagrams::Tally, listing::sent::Told};
+use crate::{datagrams::Tally, dial_back, listing::sent::Told};
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -113,6 +113,9 @@ pub struct Metrics {
     bad: Counter,
     /// Renewals by datagram that were answered, and datagrams that were none.
     datagrams: [Counter; 2],
+    /// Nodes dialled: reachable, unreachable, not dialled.
+    dialled: [Counter; 3],
+    dials_waiting: Gauge,
     reloads: [Counter; 4],
     snapshots: [Counter; 2],
     received: [Counter; SOURCES.len()],
@@ -155,6 +158,8 @@ impl Default for Metrics {
         r.register("bad_messages", help, bad.clone());
         let help = "Datagrams: leases renewed, and what was none or not sealed rightly";
         let datagrams = each(r, "datagrams", help, "outcome", ["answered", "bad"]);
+        let help = "Nodes to be dialled back, by whether they were reached, not reached, or not dialled for want of room";
+        let dialled = each(r, "dial_backs", help, "outcome", ["reachable", "unreachable", "dropped"]);
         let help = "Readings of tables and lists while running, by what was read and whether it was taken";
         let family = Family::<Labels, Counter>::default();
         r.register("reloads", help, family.clone());
@@ -176,6 +181,7 @@ impl Default for Metrics {
             r.register(name, help, gauge.clone());
             gauge
         };
+        let dials_waiting = gauge("dial_backs_waiting", "Nodes that wait to be dialled back");
         let nodes = gauge("nodes", "Nodes with a lease");
         let holdings = gauge("holdings", "What they hold, all together");
         let resources = gauge("resources", "Resources that somebody holds");
@@ -192,6 +198,8 @@ impl Default for Metrics {
             seconds,
             bad,
             datagrams,
+            dialled,
+            dials_waiting,
             reloads,
             snapshots,
             received,
@@ -264,6 +272,14 @@ impl Metrics {
             listed_outside: self.listed[1].get(),
             refused: sum(&self.refusals),
         }
+    }
+
+    /// What came of dialling nodes back, all since the start together.
+    pub(crate) fn dialled_back(&self, all: dial_back::Tally) {
+        for (counter, sum) in self.dialled.iter().zip([all.reachable, all.unreachable, all.dropped]) {
+            tell(counter, sum);
+        }
+        self.dials_waiting.set(i64::try_from(all.waiting).unwrap_or(i64::MAX));
     }
 
     /// Counts the streams that held no request, all since the start together.
@@ -367,6 +383,8 @@ mod tests {
         metrics.bad_messages(5);
         metrics.table_read(false);
         metrics.snapshot(true);
+        let dialled = dial_back::Tally { reachable: 4, unreachable: 3, dropped: 2, waiting: 1 };
+        metrics.dialled_back(dialled);
         let sum = Received { own_group: 7, other_groups: 2, publishers: 1 };
         let name = "North \"campus\"\n".to_owned();
         let received = [(Group(7), (name, sum)), (Group(8), (String::new(), sum))].into();
@@ -382,6 +400,9 @@ mod tests {
                 "nearcast_tracker_snapshots_total{outcome=\"saved\"} 1",
                 "nearcast_tracker_received_bytes_total{from=\"own_group\"} 14",
                 "nearcast_tracker_network_received_bytes_total{group=\"7\",name=\"North \\\"campus\\\"\\n\",from=\"publishers\"} 1",
+                "nearcast_tracker_dial_backs_total{outcome=\"reachable\"} 4",
+                "nearcast_tracker_dial_backs_total{outcome=\"dropped\"} 2",
+                "nearcast_tracker_dial_backs_waiting 1",
                 "nearcast_tracker_nodes 3",
                 "nearcast_tracker_resident_memory_bytes 1099511627776",
                 "nearcast_tracker_memory_full 1",

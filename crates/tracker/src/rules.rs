@@ -9,6 +9,9 @@ use crate::{bridges::BridgePolicy, top_up::TopUp};
 /// The shortest and the longest lease: long enough to be renewed, short enough that the dead are forgotten.
 const LEASES: std::ops::RangeInclusive<u64> = 10..=86_400;
 
+/// The most holdings of one node that can be remembered: numbers of 16 bits count them.
+pub const MAX_PER_NODE: usize = u16::MAX as usize;
+
 /// How lists are made and leases given, and how much is remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
@@ -27,6 +30,8 @@ pub struct Rules {
     pub nodes: usize,
     /// How many holdings of all nodes together are remembered. Beyond it, a node may still find others.
     pub holdings: usize,
+    /// How many holdings of one node are remembered; the first that it says. Lists end at [`MAX_PER_NODE`].
+    pub per_node: usize,
     /// How many nodes are remembered of one /24 (IPv4) or /48 (IPv6): identities cost nothing, addresses do.
     pub per_prefix: usize,
 }
@@ -48,6 +53,9 @@ pub enum RulesError {
     /// The lease is too short to be renewed, or too long to forget the dead.
     #[error("a lease of {0} s makes no sense: choose {first} to {last}", first = LEASES.start(), last = LEASES.end())]
     Lease(u64),
+    /// More holdings of one node than can be counted, or none.
+    #[error("{0} holdings of one node make no sense: choose 1 to {MAX_PER_NODE}")]
+    PerNode(usize),
 }
 
 impl Default for Rules {
@@ -60,6 +68,7 @@ impl Default for Rules {
             lease: Duration::from_secs(600),
             nodes: 1_000_000,
             holdings: 10_000_000,
+            per_node: 20_000,
             per_prefix: 10_000,
         }
     }
@@ -79,6 +88,9 @@ impl Rules {
         if !LEASES.contains(&seconds) {
             return Err(RulesError::Lease(seconds));
         }
+        if !(1..=MAX_PER_NODE).contains(&self.per_node) {
+            return Err(RulesError::PerNode(self.per_node));
+        }
         Ok(self)
     }
 }
@@ -97,6 +109,10 @@ mod tests {
         for seconds in [1, 100_000] {
             let lease = Duration::from_secs(seconds);
             assert_eq!(Rules { lease, ..Rules::default() }.checked(), Err(RulesError::Lease(seconds)));
+        }
+        for per_node in [0, MAX_PER_NODE + 1] {
+            let rules = Rules { per_node, ..Rules::default() };
+            assert_eq!(rules.checked(), Err(RulesError::PerNode(per_node)));
         }
         for (low, high) in [(1, 1), (40, 50), (MAX_PEERS, MAX_PEERS)] {
             assert!(Rules { low, high, ..Rules::default() }.checked().is_ok());

@@ -1,6 +1,7 @@
 //! Calls in, answers out: the tracker's acquisition and sending parts.
 
 mod answers;
+pub(crate) mod portions;
 mod upkeep;
 
 use std::{
@@ -27,8 +28,6 @@ use crate::{
     rules::Rules,
     swarm::Swarm,
 };
-
-pub(crate) use upkeep::BREATH;
 
 /// How often leases that have run out are looked for, if nobody calls.
 const TIDY: Duration = Duration::from_millis(100);

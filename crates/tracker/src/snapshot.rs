@@ -24,7 +24,7 @@ use crate::{
     access::Access,
     group_table::GroupTable,
     rules::Rules,
-    server::Server,
+    server::{Server, portions::Portions},
     swarm::{Caller, Swarm},
 };
 
@@ -35,8 +35,6 @@ use walk::Walk;
 /// The least that is left of a lease after a restart, unless leases are shorter: a node may have tried to renew
 /// while there was nobody to hear it.
 const GRACE: Duration = Duration::from_secs(60);
-/// Nodes looked at, and holdings and claims copied, while calls wait: some 0.3 ms.
-const AT_ONCE: usize = 500;
 
 /// Why a snapshot can't be saved or used.
 #[derive(Debug, thiserror::Error)]
@@ -110,12 +108,10 @@ impl Server {
         };
         let mut writer = Writer::begin(io::BufWriter::with_capacity(1 << 20, file), &head)?;
         writer.received(received)?;
-        let mut walk = Walk::default();
+        let (mut walk, mut portions) = (Walk::default(), Portions::default());
         let mut saved = Restored::default();
         loop {
-            let began = std::time::Instant::now();
-            let (some, ended) = self.state().swarm.walk_some(&mut walk, AT_ONCE);
-            let held_up = began.elapsed();
+            let (some, ended) = portions.next(self, |state, size| state.swarm.walk_some(&mut walk, size));
             saved.nodes += some.nodes.len();
             saved.holdings += some.nodes.iter().map(|node| node.held.len()).sum::<usize>();
             writer.some(some)?;
@@ -123,8 +119,7 @@ impl Server {
                 break;
             }
             if !self.hurried.load(Ordering::Relaxed) {
-                // The callers have at least half of the time to themselves.
-                std::thread::sleep(held_up.max(crate::server::BREATH));
+                portions.rest();
             }
         }
         let file = writer.end()?.into_inner().map_err(io::IntoInnerError::into_error)?;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use nearcast_protocol::{
     Group, PeerId, ResourceId, Role, renewal,
-    tracker::{Claim, Holding, Lease, MAX_HOLDINGS, Received, Registration, Renewal, Text},
+    tracker::{Claim, Holding, Lease, Received, Registration, Renewal, Text},
 };
 use rand::Rng;
 
@@ -233,9 +233,7 @@ impl Swarm {
             let time = Duration::from_millis(trip.ms.into());
             self.distances.measure(home, trip.group, caller.observed, time);
         }
-        for resource in &renewal.dropped {
-            self.let_go_of(slot, resource);
-        }
+        self.let_go_of_some(slot, &renewal.dropped);
         self.hold(slot, &renewal.held);
         Some((slot, self.lease(now, slot, rng)))
     }
@@ -367,17 +365,17 @@ impl Swarm {
 
     /// Notes what a node holds; what it holds nothing of is what it doesn't hold.
     fn hold(&mut self, slot: Slot, holdings: &[Holding]) {
-        for holding in holdings {
-            if holding.permille == 0 {
-                self.let_go_of(slot, &holding.resource);
-                continue;
-            }
+        let gone = holdings.iter().filter(|holding| holding.permille == 0);
+        let gone: Vec<_> = gone.map(|holding| holding.resource).collect();
+        self.let_go_of_some(slot, &gone);
+        for holding in holdings.iter().filter(|holding| holding.permille > 0) {
             let Some(node) = self.nodes.get_mut(slot).filter(|node| node.has_port()) else { return };
             let Some(stand) = node.stand(slot, &self.homes) else { return };
             let holder = Holder::new(stand.key.home(), slot, node.role, holding.permille);
             let known = self.resources.number_of(&holding.resource);
             let held = known.is_some_and(|number| self.resources.holder(number, stand).is_some());
-            let full = self.lists.get(&node.held).len() >= MAX_HOLDINGS || self.held >= self.rules.holdings;
+            let full =
+                self.lists.get(&node.held).len() >= self.rules.per_node || self.held >= self.rules.holdings;
             if full && !held {
                 continue;
             }
@@ -397,6 +395,27 @@ impl Swarm {
             self.held -= 1;
             self.lists.remove(&mut node.held, number);
         }
+    }
+
+    /// As [`Swarm::let_go_of`] for many: the node's list is gone through once, however many they are.
+    fn let_go_of_some(&mut self, slot: Slot, resources: &[ResourceId]) {
+        if let [resource] = resources {
+            self.let_go_of(slot, resource);
+            return;
+        }
+        let Some(node) = self.nodes.get_mut(slot) else { return };
+        let Some(stand) = node.stand(slot, &self.homes) else { return };
+        let mut gone = Vec::new();
+        for resource in resources {
+            if let Some(number) = self.resources.number_of(resource)
+                && self.resources.remove(number, stand)
+            {
+                self.held -= 1;
+                gone.push(number);
+            }
+        }
+        gone.sort_unstable();
+        self.lists.remove_all(&mut node.held, &gone);
     }
 
     fn let_go_of_all(&mut self, slot: Slot) {

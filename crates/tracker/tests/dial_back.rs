@@ -92,7 +92,7 @@ impl Tracker {
 
     /// Waits until so many have been dialled.
     async fn dialled(&self, reachable: u64, unreachable: u64) {
-        let wanted = Tally { reachable, unreachable, dropped: 0 };
+        let wanted = Tally { reachable, unreachable, ..Tally::default() };
         let wait = async {
             while self.server.dialled_back() != wanted {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -160,7 +160,7 @@ async fn the_same_port_is_dialled_again_when_the_node_registers_again() {
     tracker.register(&open, (port, 0)).await;
     open.stop().await;
     assert_eq!(tracker.found(&asker).await.0.peers.len(), 1);
-    assert_eq!(tracker.server.dialled_back(), Tally { reachable: 1, unreachable: 1, dropped: 0 });
+    assert_eq!(tracker.server.dialled_back(), Tally { reachable: 1, unreachable: 1, ..Tally::default() });
     tracker.network.stop().await;
 }
 

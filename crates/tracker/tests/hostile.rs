@@ -205,7 +205,9 @@ async fn connections_that_say_nothing_leave_room_for_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_longest_lists_again_and_again() {
     const ALL: usize = 4_000;
-    let tracker = Tracker::start("127.9.33.1", Rules { holdings: ALL, ..Rules::default() }).await;
+    let tracker =
+        Tracker::start("127.9.33.1", Rules { holdings: ALL, per_node: MAX_HOLDINGS, ..Rules::default() })
+            .await;
     let most = MAX_HOLDINGS as u32;
     let hostile = node("127.1.33.1").await;
     for round in 0..20 {

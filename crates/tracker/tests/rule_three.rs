@@ -400,7 +400,8 @@ fn a_full_tracker_answers_and_does_not_store() {
 
 #[test]
 fn holdings_are_bounded_for_each_node_and_in_all() {
-    let mut world = World::new(Rules { holdings: MAX_HOLDINGS + 10, ..Rules::default() });
+    let mut world =
+        World::new(Rules { holdings: MAX_HOLDINGS + 10, per_node: MAX_HOLDINGS, ..Rules::default() });
     let (glutton, other) = (PeerId::random(), PeerId::random());
     let resource = |n: usize| {
         let mut bytes = [0; 32];
@@ -421,6 +422,35 @@ fn holdings_are_bounded_for_each_node_and_in_all() {
     world.swarm.withdraw(NOW, &glutton);
     world.join_as(other, "10.1.0.2", much);
     assert_eq!(world.swarm.resources(), 20);
+}
+
+#[test]
+fn a_node_says_what_it_holds_in_parts_and_takes_it_back_in_parts() {
+    let mut world = World::new(Rules { per_node: 10_000, ..Rules::default() });
+    let resource = |n: usize| {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&n.to_le_bytes());
+        ResourceId::from_bytes(bytes)
+    };
+    let holding = |n| Holding { resource: resource(n), permille: 1000, guard: None };
+    let publisher = PeerId::random();
+    let mut first = registration(Role::Publisher, 0);
+    first.holdings = (0..MAX_HOLDINGS).map(holding).collect();
+    world.join_as(publisher, "10.1.0.1", first);
+    let caller = world.caller(publisher, "10.1.0.1");
+    let parts = (MAX_HOLDINGS..10_500).collect::<Vec<_>>();
+    for part in parts.chunks(MAX_HOLDINGS) {
+        let more = Renewal { held: part.iter().map(|n| holding(*n)).collect(), ..Renewal::default() };
+        assert!(world.swarm.renew(NOW, &caller, &more, &mut world.dice).is_some());
+    }
+    assert_eq!(world.swarm.resources(), 10_000, "so many and no more");
+    assert!((0..10_000).all(|n| world.swarm.holds(&publisher, &resource(n))));
+    let fewer = Renewal { dropped: (0..10_000).step_by(2).map(resource).collect(), ..Renewal::default() };
+    assert!(world.swarm.renew(NOW, &caller, &fewer, &mut world.dice).is_some());
+    assert!((0..10_000).all(|n| world.swarm.holds(&publisher, &resource(n)) == (n % 2 == 1)));
+    assert_eq!(world.swarm.holdings(), 5000);
+    world.swarm.withdraw(NOW, &publisher);
+    assert_eq!((world.swarm.resources(), world.swarm.holdings()), (0, 0));
 }
 
 #[test]

@@ -24,8 +24,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::settings::Settings;
 use crate::{
     access::{Access, Judge, token_of},
+    bounds::Bounds,
     drive::{Drive, Parts, permille},
-    load::LoadRules,
     reader::Readers,
     served::{Accounts, Served},
     trackers::Trackers,
@@ -90,6 +90,7 @@ struct Inner {
     /// What may be served, where not everything may.
     offered: Option<Mutex<HashSet<ResourceId>>>,
     accounts: Arc<Accounts>,
+    bounds: Arc<Bounds>,
     /// The limit for any one resource, as it is now.
     upload_each: Mutex<Option<u64>>,
     tasks: TaskTracker,
@@ -122,6 +123,7 @@ impl Controller {
         let incoming = network.incoming_pieces();
         let tracking = Arc::new(Tracking::new(Arc::clone(&network), settings.version.clone(), settings.role));
         let offered = settings.only_offered.then(Mutex::default);
+        let bounds = Arc::new(Bounds::new(settings.streams, settings.streams_in_all));
         let upload_each = Mutex::new(settings.upload_each);
         let inner = Inner {
             offered,
@@ -132,6 +134,7 @@ impl Controller {
             judge: Judge::default(),
             transfers: Mutex::default(),
             accounts: Arc::default(),
+            bounds,
             upload_each,
             tasks: TaskTracker::new(),
             closed: AtomicBool::new(false),
@@ -330,6 +333,17 @@ impl Controller {
         self.transfers().iter().for_each(|transfer| transfer.limit().set(each));
     }
 
+    /// From now on at most so many streams are served at once: of one resource, and of all together (R7 a). None that
+    /// runs is closed.
+    pub fn set_streams(&self, each: usize, all: Option<usize>) {
+        self.inner.bounds.set(each, all);
+    }
+
+    /// How many streams of one resource are served at once.
+    pub fn streams_each(&self) -> usize {
+        self.inner.bounds.each()
+    }
+
     fn each(&self) -> Option<u64> {
         *self.inner.upload_each.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -430,11 +444,8 @@ impl Controller {
             tracking: Arc::clone(&self.inner.tracking),
             trackers,
             role: self.inner.settings.role,
-            streams: self.inner.settings.streams,
-            load: (self.inner.settings.role == Role::Publisher).then(|| {
-                let Settings { streams, load, .. } = self.inner.settings;
-                LoadRules { streams, ..load }
-            }),
+            bounds: Arc::clone(&self.inner.bounds),
+            load: (self.inner.settings.role == Role::Publisher).then_some(self.inner.settings.load),
             accounts: Arc::clone(&self.inner.accounts),
             trace: self.inner.settings.trace.clone(),
         };

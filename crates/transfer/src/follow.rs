@@ -27,6 +27,9 @@ use crate::{
 const GATHER: Duration = Duration::from_millis(500);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// Claims are told in so many messages at a time, with a break after them: a tracker takes some 60 requests a second
+/// of one address.
+const CLAIMS_AT_ONCE: usize = 32;
 /// What leaving may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// After so many failures in a row the next tracker of its list stands in.
@@ -38,14 +41,15 @@ pub(crate) struct Follow {
     tracker: Multiaddr,
     registered: HashMap<Offered, u16>,
     reported: Received,
-    claimed: Vec<Claim>,
+    /// Which URL it was told to stand for which link.
+    claimed: HashMap<String, String>,
     leased: bool,
     tickets: Tickets,
 }
 
 impl Follow {
     pub fn new(inner: Arc<Inner>, tracker: Multiaddr) -> Self {
-        let (registered, claimed) = (HashMap::new(), Vec::new());
+        let (registered, claimed) = (HashMap::new(), HashMap::new());
         let (reported, tickets) = (Received::default(), Tickets::default());
         Self { inner, tracker, registered, reported, claimed, leased: false, tickets }
     }
@@ -161,8 +165,9 @@ impl Follow {
                 break;
             }
         }
-        self.tell_claims().await?;
-        let renew_in = lease.as_ref().map_or(FIRST_RETRY, |lease| half(lease.lease_ms));
+        let all_claimed = self.tell_claims().await?;
+        let renew_in = lease.as_ref().filter(|_| all_claimed);
+        let renew_in = renew_in.map_or(FIRST_RETRY, |lease| half(lease.lease_ms));
         if let Some(lease) = &lease {
             self.tickets.take(lease.ticket.clone(), self.inner.network.reached_at(&self.tracker));
         }
@@ -173,9 +178,9 @@ impl Follow {
     /// If there is nothing to say but that this node is still here and what it received, a datagram does.
     async fn renew_by_datagram(&mut self, offered: &BTreeMap<Offered, u16>) -> Option<u32> {
         let (renewal, _) = self.renewal(offered);
-        let claims = self.inner.with(|offers| offers.claims.get(&self.tracker).cloned()).unwrap_or_default();
+        let unclaimed = !self.unclaimed(1).is_empty();
         let more = !renewal.held.is_empty() || !renewal.dropped.is_empty() || !renewal.round_trips.is_empty();
-        if !self.leased || more || claims != self.claimed {
+        if !self.leased || more || unclaimed {
             return None;
         }
         match self.tickets.renew(&self.inner.network, renewal.received).await? {
@@ -250,19 +255,28 @@ impl Follow {
         }
     }
 
-    async fn tell_claims(&mut self) -> Result<(), TellError> {
-        let claims = self.inner.with(|offers| offers.claims.get(&self.tracker).cloned()).unwrap_or_default();
-        if claims == self.claimed {
-            return Ok(());
-        }
-        for part in claims.chunks(MAX_CLAIMS) {
+    /// Some of the claims that it wasn't told yet.
+    fn unclaimed(&self, many: usize) -> Vec<Claim> {
+        self.inner.with(|offers| {
+            let claims = offers.claims.get(&self.tracker).into_iter().flatten();
+            let news = claims.filter(|claim| self.claimed.get(&claim.url) != Some(&claim.link));
+            news.take(many).cloned().collect()
+        })
+    }
+
+    /// Tells some claims, and says whether those were all.
+    async fn tell_claims(&mut self) -> Result<bool, TellError> {
+        let news = self.unclaimed(CLAIMS_AT_ONCE * MAX_CLAIMS);
+        for part in news.chunks(MAX_CLAIMS) {
             match self.ask(&Request::Claim(part.to_vec())).await? {
-                Answer::Claimed => {}
+                Answer::Claimed => {
+                    let told = part.iter().map(|claim| (claim.url.clone(), claim.link.clone()));
+                    self.claimed.extend(told);
+                }
                 other => return Err(TellError::unexpected(&other)),
             }
         }
-        self.claimed = claims;
-        Ok(())
+        Ok(news.len() < CLAIMS_AT_ONCE * MAX_CLAIMS)
     }
 
     async fn ask(&self, request: &Request) -> Result<Answer, TellError> {

@@ -24,8 +24,6 @@ const FRESH: Duration = Duration::from_secs(10);
 /// What a publisher's load is kept to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LoadRules {
-    /// How many streams are served at once for each resource (R7 a).
-    pub streams: usize,
     /// How many complete terminals are enough (R7 b); 0 never rests.
     pub low: u32,
     /// Below which part of `low` it serves everyone again.
@@ -36,7 +34,7 @@ pub struct LoadRules {
 
 impl Default for LoadRules {
     fn default() -> Self {
-        Self { streams: 50, low: 40, resume: 0.7, ask_every: Duration::from_secs(20) }
+        Self { low: 40, resume: 0.7, ask_every: Duration::from_secs(20) }
     }
 }
 
@@ -111,10 +109,10 @@ impl Load {
         (served > 0 && self.rules.low > 0).then(|| self.ask_at.unwrap_or(now))
     }
 
-    /// What becomes of a newcomer, while `served` streams run. `place` is what was said of its network;
+    /// What becomes of a newcomer; `full` says whether as many streams run as may (R7 a). `place` is what was said of its network;
     /// `asked` whether a tracker was asked about it just now, with or without an answer.
-    pub fn arrives(&self, now: Instant, served: usize, place: Option<Place>, asked: bool) -> Verdict {
-        if served >= self.rules.streams {
+    pub fn arrives(&self, now: Instant, full: bool, place: Option<Place>, asked: bool) -> Verdict {
+        if full {
             return Verdict::Refuse { reason: Reason::Busy, retry_after: BACK_IF_BUSY };
         }
         // Well below the mark nobody has to wait for a tracker's answer.
@@ -154,23 +152,23 @@ mod tests {
     }
 
     #[test]
-    fn fifty_streams_and_not_one_more() {
+    fn whoever_finds_all_places_taken_is_told_to_come_back() {
         let (load, now) = (Load::new(LoadRules::default()), Instant::now());
-        assert_eq!(load.arrives(now, 49, None, false), Verdict::Serve);
-        assert_eq!(load.arrives(now, 50, None, false), BUSY);
+        assert_eq!(load.arrives(now, false, None, false), Verdict::Serve);
+        assert_eq!(load.arrives(now, true, None, false), BUSY);
         // When one has left, the next is taken.
-        assert_eq!(load.arrives(now, 49, None, false), Verdict::Serve);
+        assert_eq!(load.arrives(now, false, None, false), Verdict::Serve);
         // It holds for a network without any holder as well.
-        assert_eq!(load.arrives(now, 50, place(0, now), true), BUSY);
+        assert_eq!(load.arrives(now, true, place(0, now), true), BUSY);
     }
 
     #[test]
     fn rests_at_forty_complete_terminals_except_for_a_network_without_any() {
         let (load, now) = counted(39);
-        assert_eq!(load.arrives(now, 0, place(9, now), true), Verdict::Serve);
+        assert_eq!(load.arrives(now, false, place(9, now), true), Verdict::Serve);
         let (load, now) = counted(40);
-        assert_eq!(load.arrives(now, 0, place(1, now), true), ENOUGH);
-        assert_eq!(load.arrives(now, 0, place(0, now), true), Verdict::Serve);
+        assert_eq!(load.arrives(now, false, place(1, now), true), ENOUGH);
+        assert_eq!(load.arrives(now, false, place(0, now), true), Verdict::Serve);
     }
 
     #[test]
@@ -180,22 +178,22 @@ mod tests {
             [(39, ENOUGH), (28, ENOUGH), (27, Verdict::Serve), (39, Verdict::Serve), (40, ENOUGH)]
         {
             load.counted(now, complete);
-            assert_eq!(load.arrives(now, 0, place(1, now), true), verdict, "{complete}");
+            assert_eq!(load.arrives(now, false, place(1, now), true), verdict, "{complete}");
         }
     }
 
     #[test]
     fn asks_only_where_the_answer_may_matter_and_serves_without_one() {
         let (load, now) = (Load::new(LoadRules::default()), Instant::now());
-        assert_eq!(load.arrives(now, 0, None, false), Verdict::Serve);
+        assert_eq!(load.arrives(now, false, None, false), Verdict::Serve);
         let (load, now) = counted(27);
-        assert_eq!(load.arrives(now, 0, None, false), Verdict::Serve);
+        assert_eq!(load.arrives(now, false, None, false), Verdict::Serve);
         let (load, now) = counted(28);
-        assert_eq!(load.arrives(now, 0, None, false), Verdict::Ask);
-        assert_eq!(load.arrives(now, 0, None, true), Verdict::Serve);
+        assert_eq!(load.arrives(now, false, None, false), Verdict::Ask);
+        assert_eq!(load.arrives(now, false, None, true), Verdict::Serve);
         // What was said long ago is asked again.
         let (load, now) = counted(40);
-        assert_eq!(load.arrives(now + FRESH, 0, place(1, now), false), Verdict::Ask);
+        assert_eq!(load.arrives(now + FRESH, false, place(1, now), false), Verdict::Ask);
     }
 
     #[test]
@@ -209,10 +207,10 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is counted: never more streams than allowed, and it rests exactly between the two marks.
+        /// Whatever is counted: nobody is taken beyond the bounds, and it rests exactly between the two marks.
         #[test]
-        fn keeps_its_word(low in 0u32..60, streams in 0usize..60, counts: Vec<u8>, served in 0usize..80, there: u8, asked in any::<bool>()) {
-            let rules = LoadRules { low, streams, ..LoadRules::default() };
+        fn keeps_its_word(low in 0u32..60, counts: Vec<u8>, full: bool, there: u8, asked in any::<bool>()) {
+            let rules = LoadRules { low, ..LoadRules::default() };
             let (mut load, now) = (Load::new(rules), Instant::now());
             let mut resting = false;
             for complete in counts {
@@ -221,9 +219,9 @@ mod tests {
                 if low > 0 && complete >= low { resting = true }
                 if f64::from(complete) < f64::from(low) * 0.7 { resting = false }
                 prop_assert_eq!(load.resting(), resting);
-                let verdict = load.arrives(now, served, place(there.into(), now), asked);
-                prop_assert_eq!(verdict == BUSY, served >= streams);
-                prop_assert_eq!(verdict == ENOUGH, served < streams && resting && there > 0);
+                let verdict = load.arrives(now, full, place(there.into(), now), asked);
+                prop_assert_eq!(verdict == BUSY, full);
+                prop_assert_eq!(verdict == ENOUGH, !full && resting && there > 0);
                 prop_assert!(verdict != Verdict::Ask);
             }
         }

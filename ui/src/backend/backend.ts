@@ -9,6 +9,8 @@ export interface Backend {
   act(command: Command): Promise<void>;
   /** Lets the viewer choose a film with the system's dialog, and opens it. */
   openDialog(): Promise<void>;
+  /** Lets the viewer choose videos with the system's dialog, and shares them. */
+  shareDialog(): Promise<void>;
   /** Lets the viewer choose a folder with the system's dialog. */
   chooseFolder(): Promise<string | null>;
   /** Fills the screen, or doesn't. */

@@ -8,7 +8,7 @@ const GB = 1e9;
 
 const settings: Settings = {
   language: 'en', theme: 'system', folder: '/home/viewer/Videos/Nearcast', limit: 20 * GB, share: true, upload: 1.25e6,
-  download: null, trackers: ['/ip4/203.0.113.5/tcp/4401'], trusted: [], neighbours: true, on_close: 'ask', resume: true,
+  download: null, trackers: ['/ip4/203.0.113.5/tcp/4401'], own_tracker: false, trusted: [], neighbours: true, on_close: 'ask', resume: true,
   history: true, volume: 0.8, muted: false, keep_controls: false,
 };
 
@@ -49,6 +49,19 @@ const recent: Screen['recent'] = [
   watched_at_ms: 1.79e12,
 })) as Screen['recent'];
 
+const shares: Screen['shares'] = [
+  { id: 4, title: 'Lecture 12, part two', path: '/home/viewer/Videos/lecture 12b.mkv', size: 1.4e9, peers: 0, sent: 0, state: { is: 'waiting' } },
+  { id: 3, title: 'Lecture 12, part one', path: '/home/viewer/Videos/lecture 12a.mkv', size: 2.1e9, peers: 0, sent: 0, state: { is: 'reading', done: 0.9e9, left_ms: 14_000 } },
+  {
+    id: 2, title: '我们的假期', path: '/home/viewer/Videos/我们的假期.mp4', size: 454e6, peers: 3, sent: 1.2e9,
+    state: { is: 'shared', link: `nearcast://${'a'.repeat(52)}/%E6%88%91%E4%BB%AC.mp4?size=454000000&tracker=/ip4/203.0.113.5/tcp/4401` },
+  },
+  {
+    id: 1, title: 'notes', path: '/home/viewer/Videos/notes.mp4', size: 12e3, peers: 0, sent: 0,
+    state: { is: 'failed', message: { code: 'not_a_film', detail: '/home/viewer/Videos/notes.mp4 holds nothing that can be played' } },
+  },
+];
+
 function scene(name: string | null, screen: Screen): Screen {
   switch (name) {
     case 'first-start':
@@ -73,6 +86,14 @@ function scene(name: string | null, screen: Screen): Screen {
           kind: 'link', title: 'Big Buck Bunny', size: 454_000_000, trackers: ['/ip4/192.168.1.9/tcp/4401'],
           private: ['/ip4/192.168.1.9/tcp/4401'], can_trust: true,
         },
+      };
+    case 'share':
+      return screen;
+    case 'shares':
+      return { ...screen, shares };
+    case 'shares-own':
+      return {
+        ...screen, shares: shares.slice(2), settings: { ...screen.settings, trackers: [], share: false },
       };
     case 'close':
       return { ...screen, question: { kind: 'close', tray: false } };
@@ -101,7 +122,7 @@ export function fake(query: URLSearchParams): Backend {
     question: null, film: null, recent,
     storage: { used: 6.2 * GB, free: 131 * GB },
     sharing: { online: true, paused_until_ms: null, today: 1.24e9, rate: 320_000, films: 3 },
-    notices: [],
+    shares: [], notices: [],
   });
   const update = (change: Partial<Screen>) => {
     screen = { ...screen, ...change };
@@ -130,6 +151,8 @@ export function fake(query: URLSearchParams): Backend {
       case 'answer_link': return update({ question: null, film: command.answer === 'no' ? null : film });
       case 'answer_close': return update({ question: null });
       case 'remove': return update({ recent: screen.recent.filter((one) => one.id !== command.id) });
+      case 'share': return update({ shares });
+      case 'stop_sharing': return update({ shares: screen.shares.filter((one) => one.id !== command.id) });
       case 'pause_sharing':
         return update({
           sharing: { ...screen.sharing, paused_until_ms: command.minutes ? Date.now() + command.minutes * 60_000 : null },
@@ -145,6 +168,7 @@ export function fake(query: URLSearchParams): Backend {
     },
     act: async (command) => act(command),
     openDialog: async () => update({ film }),
+    shareDialog: async () => update({ shares }),
     chooseFolder: async () => '/media/films',
     setFullscreen: async (on) => {
       fullscreen = on;

@@ -3,7 +3,7 @@ import type { Backend } from './backend';
 import type { Screen } from './types/Screen';
 
 type Ask =
-  | { ask: 'open_dialog' | 'choose_folder' | 'is_fullscreen' | 'quit' }
+  | { ask: 'open_dialog' | 'share_dialog' | 'choose_folder' | 'is_fullscreen' | 'quit' }
   | { ask: 'fullscreen'; on: boolean }
   | { ask: 'copy'; text: string };
 
@@ -18,6 +18,7 @@ export function tauri(): Backend {
     },
     act: (command) => invoke('act', { command }),
     openDialog: () => window({ ask: 'open_dialog' }),
+    shareDialog: () => window({ ask: 'share_dialog' }),
     chooseFolder: () => window<string | null>({ ask: 'choose_folder' }),
     setFullscreen: (on) => window({ ask: 'fullscreen', on }),
     isFullscreen: () => window<boolean>({ ask: 'is_fullscreen' }),

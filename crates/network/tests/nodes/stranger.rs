@@ -33,9 +33,20 @@ impl Stranger {
             }
         };
         if let Some((peer, address)) = other {
-            swarm.dial(DialOpts::peer_id(peer).addresses(vec![address]).build()).unwrap();
+            let dial = || DialOpts::peer_id(peer).addresses(vec![address.clone()]).build();
+            swarm.dial(dial()).unwrap();
             // A stream that is asked for during the handshake can wait for ever in this crate.
-            while !matches!(swarm.select_next_some().await, SwarmEvent::ConnectionEstablished { .. }) {}
+            loop {
+                match swarm.select_next_some().await {
+                    SwarmEvent::ConnectionEstablished { .. } => break,
+                    // From the port that it listens on, as libp2p dials, a dial may fail at first.
+                    SwarmEvent::OutgoingConnectionError { error, .. } => {
+                        eprintln!("dialled in vain: {error}");
+                        swarm.dial(dial()).unwrap();
+                    }
+                    _ => {}
+                }
+            }
         }
         let (peer, control) = (*swarm.local_peer_id(), swarm.behaviour().new_control());
         let mut tasks = JoinSet::new();

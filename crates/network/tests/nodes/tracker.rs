@@ -2,7 +2,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 use libp2p::StreamProtocol;
-use nearcast_network::{AskError, Network};
+use nearcast_network::{AskError, Config, Network};
 use nearcast_protocol::{
     Multiaddr, PeerId, ResourceId,
     tracker::{Answer, Counts, PROTOCOL, Request},
@@ -217,4 +217,97 @@ async fn hostile_questions_and_dropped_calls_leave_the_tracker_well() {
     let error = soon(node.ask(&address, &count(), PATIENCE)).await.unwrap_err();
     assert!(matches!(error, AskError::Nobody { .. }), "{error}");
     assert!(matches!(soon(tracker.ask(&address, &count(), PATIENCE)).await, Err(AskError::Stopped)));
+}
+
+/// A tracker that answers each count with the first byte of what was asked for.
+async fn echo(ip: &str) -> (Network, JoinSet<()>) {
+    let config = Config { serve_tracker: true, idle: Duration::from_millis(300), ..config(ip) };
+    let network = Network::start(config).await.unwrap();
+    let mut calls = network.incoming_tracker_calls().unwrap();
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        while let Some(call) = calls.recv().await {
+            call.answer(|request, bytes| {
+                let Request::Count(resource) = request else { panic!("{request:?}") };
+                wire::encode_to(&counted(resource.as_bytes()[0].into()), bytes);
+            });
+        }
+    });
+    (network, serving)
+}
+
+fn framed(message: &[u8]) -> Vec<u8> {
+    [&(message.len() as u32).to_be_bytes()[..], message].concat()
+}
+
+fn numbered(number: u8) -> Request {
+    Request::Count(ResourceId::from_bytes([number; 32]))
+}
+
+/// The next answer on a stream.
+async fn heard(stream: &mut libp2p::Stream) -> Answer {
+    let mut length = [0; 4];
+    soon(stream.read_exact(&mut length)).await.unwrap();
+    let mut message = vec![0; u32::from_be_bytes(length) as usize];
+    soon(stream.read_exact(&mut message)).await.unwrap();
+    wire::decode(&message, wire::MAX_MESSAGE).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_that_come_together_are_answered_in_their_order() {
+    let (tracker, _serving) = echo("127.2.8.1").await;
+    let peer = tracker.peer_id();
+    let address = tcp(&tracker).addresses[0].clone();
+    let mut stranger = Stranger::start("127.2.8.2", Some((peer, address.clone()))).await;
+    let mut stream = soon(stranger.open(peer, PROTOCOL)).await;
+    // More than are answered in one write, and the last cut in two.
+    let mut all: Vec<u8> = (0..200).flat_map(|number| framed(&wire::encode(&numbered(number)))).collect();
+    let end = all.split_off(all.len() - 7);
+    stream.write_all(&all).await.unwrap();
+    stream.flush().await.unwrap();
+    for number in 0..199 {
+        assert_eq!(heard(&mut stream).await, counted(number));
+    }
+    stream.write_all(&end).await.unwrap();
+    stream.flush().await.unwrap();
+    assert_eq!(heard(&mut stream).await, counted(199));
+    // What is no question ends the stream, once what came before it has been answered.
+    let bad = [framed(&wire::encode(&numbered(7))), framed(&[0xff]), framed(&wire::encode(&numbered(8)))];
+    stream.write_all(&bad.concat()).await.unwrap();
+    stream.flush().await.unwrap();
+    assert_eq!(heard(&mut stream).await, counted(7));
+    let mut rest = Vec::new();
+    soon(stream.read_to_end(&mut rest)).await.ok();
+    assert!(rest.is_empty());
+    assert_eq!(tracker.unheard().load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_callers_share_a_stream_and_each_hears_its_own_answer() {
+    let (tracker, _serving) = echo("127.2.9.1").await;
+    let node = Arc::new(node("127.2.9.2").await);
+    let address = with_peer(&tcp(&tracker).addresses[0], tracker.peer_id());
+    let mut asking = JoinSet::new();
+    for caller in 0..40u8 {
+        let (node, address) = (node.clone(), address.clone());
+        asking.spawn(async move {
+            for round in 0..20u8 {
+                let number = caller.wrapping_mul(6).wrapping_add(round);
+                let answer = node.ask(&address, &numbered(number), PATIENCE).await.unwrap();
+                assert_eq!(answer, counted(number.into()));
+            }
+        });
+    }
+    while let Some(asked) = soon(asking.join_next()).await {
+        asked.unwrap();
+    }
+    // A stream on which nothing is asked keeps no connection alive.
+    let gone = async {
+        while node.connected_address(&tracker.peer_id()).is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    soon(gone).await;
+    assert_eq!(node.ask(&address, &numbered(3), PATIENCE).await.unwrap(), counted(3));
+    assert_eq!(tracker.unheard().load(std::sync::atomic::Ordering::Relaxed), 0);
 }

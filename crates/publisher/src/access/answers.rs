@@ -10,13 +10,13 @@ use maud::{DOCTYPE, html};
 use nearcast_protocol::Link;
 
 use super::{Access, NotAdmitted};
-use crate::site::language::Language;
+use crate::site::{language::Language, pages::TRIANGLE};
 
 /// Forms longer than this aren't read, in bytes.
 pub const MAX_FORM: usize = 8 * 1024;
 
 /// A browser that has sent the form follows to the app.
-const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self' nearcast:; \
+const POLICY: &str = "default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; form-action 'self' nearcast:; \
                       frame-ancestors 'none'";
 
 /// Answers `POST /v/<id>`: the password's form, sent from `from`.
@@ -99,34 +99,53 @@ fn page(access: &Access, link: &Link, why: &NotAdmitted, tried: bool, chinese: b
         NotAdmitted::TooMany(wait) => format!("密码错误次数过多，请在 {} 秒后重试。", wait.as_secs().max(1)),
         NotAdmitted::Keys(_) => "暂时无法签发链接。".to_owned(),
     };
+    let heading = words("This film is protected", "此影片受保护");
     let page = html! {
         (DOCTYPE)
-        html lang=(words("en", "zh")) {
+        html lang=(words("en", "zh-Hans")) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (link.name) }
+                meta name="robots" content="noindex";
+                title { (heading) " · " (link.name) }
+                link rel="icon" type="image/svg+xml" href={ (up) "icon.svg" };
                 link rel="stylesheet" href={ (up) "style.css" };
             }
             body {
-                main {
-                    h1 { (words("This film is protected", "此影片受保护")) }
-                    p { (link.name) }
-                    @if tried { p role="alert" { @if chinese { (why_in_chinese) } @else { (why) } } }
-                    @if access.takes_passwords() {
-                        form class="password" method="post" action={ (up) "v/" (link.id) } {
-                            label for="password" { (words("Password", "密码")) }
-                            input id="password" type="password" name="password" required autofocus
-                                autocomplete="current-password" maxlength="1024";
-                            button { (words("Play", "播放")) }
+                main class="door" {
+                    div class="panel" {
+                        a class="brand" href={ (if up.is_empty() { "./" } else { up }) } {
+                            img src={ (up) "icon.svg" } alt=(words("To the catalogue", "返回目录")) width="48" height="48";
                         }
-                    } @else if !tried {
-                        p { (words("Open it by the link that its publisher gave you.", "请通过发布者提供的链接打开。")) }
+                        h1 { (heading) }
+                        p class="soft" { (link.name) }
+                        @if tried {
+                            p class="alert" role="alert" id="why" { @if chinese { (why_in_chinese) } @else { (sentence(why)) } }
+                        }
+                        @if access.takes_passwords() {
+                            form class="password" method="post" action={ (up) "v/" (link.id) } {
+                                label for="password" { (words("Password", "密码")) }
+                                input id="password" type="password" name="password" required autofocus
+                                    autocomplete="current-password" maxlength="1024"
+                                    aria-invalid=[tried.then_some("true")] aria-describedby=[tried.then_some("why")];
+                                button class="button" type="submit" { (TRIANGLE) (words("Play", "播放")) }
+                            }
+                            p class="soft hint" { (words("Its publisher has given it to those who may watch.", "密码由发布者提供给有权观看的人。")) }
+                        } @else if !tried {
+                            p { (words("Open it by the link that its publisher gave you.", "请通过发布者提供的链接打开。")) }
+                        }
                     }
                 }
             }
         }
     };
     page.into_string()
+}
+
+/// An error as a sentence of its own.
+fn sentence(why: &NotAdmitted) -> String {
+    let said = why.to_string();
+    let mut letters = said.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).chain(['.']).collect()).unwrap_or_default()
 }

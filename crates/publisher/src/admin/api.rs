@@ -240,6 +240,10 @@ struct Set {
     #[serde(deserialize_with = "there")]
     upload: Option<Option<Rate>>,
     #[serde(deserialize_with = "there")]
+    streams: Option<Option<usize>>,
+    #[serde(deserialize_with = "there")]
+    streams_in_all: Option<Option<usize>>,
+    #[serde(deserialize_with = "there")]
     direct: Option<Option<usize>>,
     #[serde(deserialize_with = "there")]
     direct_rate: Option<Option<Rate>>,
@@ -254,6 +258,8 @@ async fn set_limits(State(desk): State<Desk>, body: Bytes) -> Response {
     let rate = |rate: Option<Rate>| rate.map(|rate| rate.bytes);
     let new = Limits {
         upload: set.upload.map_or(kept.upload, rate),
+        streams: set.streams.unwrap_or(kept.streams),
+        streams_in_all: set.streams_in_all.unwrap_or(kept.streams_in_all),
         direct: set.direct.unwrap_or(kept.direct),
         direct_rate: set.direct_rate.map_or(kept.direct_rate, rate),
     };

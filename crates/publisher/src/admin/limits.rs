@@ -29,6 +29,12 @@ pub struct Limits {
     /// What all viewers get together, in bytes/s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upload: Option<u64>,
+    /// Viewers served at a time for each film.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub streams: Option<usize>,
+    /// Viewers served at a time for all films together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub streams_in_all: Option<usize>,
     /// Streams at a time to those without the app.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub direct: Option<usize>,
@@ -70,6 +76,8 @@ impl Limits {
     pub(crate) fn or(self, others: Self) -> Self {
         Self {
             upload: self.upload.or(others.upload),
+            streams: self.streams.or(others.streams),
+            streams_in_all: self.streams_in_all.or(others.streams_in_all),
             direct: self.direct.or(others.direct),
             direct_rate: self.direct_rate.or(others.direct_rate),
         }
@@ -79,13 +87,22 @@ impl Limits {
     pub(crate) fn apply(self, configured: Self, publication: &Publication) {
         publication.upload_set.send_replace(self.upload);
         let both = self.or(configured);
+        if let Some(each) = both.streams {
+            publication.controller.set_streams(each, both.streams_in_all);
+        }
         publication.direct.set(both.direct, Some(both.direct_rate));
     }
 
     /// As the API says them: rates as people write them.
     pub(crate) fn said(self) -> serde_json::Value {
         let rate = |bytes: Option<u64>| bytes.map(|bytes| Rate { bytes }.to_string());
-        serde_json::json!({ "upload": rate(self.upload), "direct": self.direct, "direct_rate": rate(self.direct_rate) })
+        serde_json::json!({
+            "upload": rate(self.upload),
+            "streams": self.streams,
+            "streams_in_all": self.streams_in_all,
+            "direct": self.direct,
+            "direct_rate": rate(self.direct_rate),
+        })
     }
 }
 
@@ -97,11 +114,20 @@ mod tests {
     fn what_was_set_is_found_again_and_damage_is_told() {
         let state = tempfile::tempdir().unwrap();
         assert_eq!(Limits::read(state.path()).unwrap(), Limits::default());
-        let limits = Limits { upload: Some(5), direct: Some(0), direct_rate: None };
+        let limits = Limits { upload: Some(5), streams: Some(7), direct: Some(0), ..Limits::default() };
         limits.write(state.path()).unwrap();
         assert_eq!(Limits::read(state.path()).unwrap(), limits);
-        let configured = Limits { upload: Some(1), direct: Some(2), direct_rate: Some(3) };
-        assert_eq!(limits.or(configured), Limits { upload: Some(5), direct: Some(0), direct_rate: Some(3) });
+        let configured = Limits {
+            upload: Some(1),
+            streams: Some(50),
+            streams_in_all: Some(90),
+            direct: Some(2),
+            direct_rate: Some(3),
+        };
+        assert_eq!(
+            limits.or(configured),
+            Limits { upload: Some(5), streams: Some(7), direct: Some(0), ..configured }
+        );
         std::fs::write(state.path().join(FILE), "{").unwrap();
         assert!(Limits::read(state.path()).unwrap_err().to_string().contains("delete the file"));
     }

@@ -14,7 +14,8 @@
 //! DELETE /api/titles/<key>/held   puts it up again
 //! PUT    /api/files/<path>        a film, streamed into the folder
 //! POST   /api/rescan              looks through the folders now
-//! GET    /api/limits, PATCH       {"upload": "20Mbit", "direct": 4, "direct_rate": null}
+//! GET    /api/limits, PATCH       {"upload": "20Mbit", "streams": 20, "streams_in_all": 400, "direct": 4,
+//!                                  "direct_rate": null}; null goes back to the configuration
 //! ```
 //!
 //! It is meant for this machine. A request has to name the address by a number, `localhost` or the site's own name, and

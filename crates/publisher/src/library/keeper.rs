@@ -66,6 +66,8 @@ enum Done {
     Known(ResourceId, looking::Known),
     Pictured(ResourceId),
     Saved(Result<(), String>),
+    /// What was kept of content that no file has any more is thrown away.
+    Forgotten,
 }
 
 /// A file on its way up.
@@ -269,6 +271,7 @@ impl Keeper {
                 }
                 self.changed();
             }
+            Done::Forgotten => {}
             Done::Saved(result) => {
                 self.saving = false;
                 self.save_at = Instant::now() + if self.ordered.is_empty() { SAVE } else { Duration::ZERO };

@@ -27,7 +27,7 @@ pub(super) fn named(stem: &str) -> Named {
         } else if let Some(found) = quality_of(word) {
             quality = quality.or(Some(found));
         } else if episode.is_none() && quality.is_none() {
-            title.push(word);
+            title.push(in_brackets(stem, word).unwrap_or(word));
         }
     }
     while title.last().is_some_and(|word| word.chars().all(|c| matches!(c, '-' | '–'))) {
@@ -56,6 +56,14 @@ pub(super) fn subtitle(stem: &str) -> (&str, Option<&str>) {
 fn words(stem: &str) -> impl Iterator<Item = &str> {
     stem.split(|c: char| c.is_whitespace() || matches!(c, '.' | '_' | '[' | ']' | '(' | ')'))
         .filter(|word| !word.is_empty())
+}
+
+/// A year with the brackets it stands in: `Solaris (1972)` isn't called `Solaris 1972`.
+fn in_brackets<'a>(stem: &'a str, word: &str) -> Option<&'a str> {
+    let year = word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit());
+    let with = year.then(|| format!("({word})"))?;
+    let at = stem.find(&with)?;
+    stem.get(at..at + with.len())
 }
 
 fn episode_of(word: &str) -> Option<Episode> {
@@ -125,6 +133,8 @@ mod tests {
         for (stem, title, episode, quality) in [
             ("Big_Buck.Bunny", "Big Buck Bunny", None, no),
             ("大兔子", "大兔子", None, no),
+            ("Solaris (1972) 1080p", "Solaris (1972)", None, Some("1080p")),
+            ("Solaris.1972.[x]", "Solaris 1972 x", None, no),
             ("Blade.Runner.2049", "Blade Runner 2049", None, no),
             ("Night.Train.1080p.x264-GRP", "Night Train", None, Some("1080p")),
             ("Night Train [4K]", "Night Train", None, Some("4k")),

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::language::Language;
-use crate::library::{AudioTrack, VideoTrack};
+use crate::library::{AudioTrack, Film, VideoTrack};
 
 /// 1:02:03, or 4:05.
 pub(crate) fn length(length: Duration) -> String {
@@ -49,6 +49,14 @@ pub(crate) fn day(at: SystemTime, language: Language) -> String {
         Language::English => day.strftime("%-d %B %Y").to_string(),
         Language::Chinese => day.strftime("%Y年%-m月%-d日").to_string(),
     }
+}
+
+/// What people call a film's container: a file that ends in `.mp4` is no `Quicktime` to them, though a demuxer says so.
+pub(crate) fn container(film: &Film) -> Option<String> {
+    let found = film.facts.container.as_deref()?;
+    let ending = film.path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let mp4 = ["mp4", "m4v"].iter().any(|mp4| ending.eq_ignore_ascii_case(mp4));
+    Some(if mp4 && found.eq_ignore_ascii_case("quicktime") { "MP4".into() } else { found.to_owned() })
 }
 
 /// 1080p, 4K: of the height and width that are stored.

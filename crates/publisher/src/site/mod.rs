@@ -8,11 +8,13 @@
 //! /v/<id>                  a film: the app gets its link, a browser /play, a player bytes
 //! /v/<id>/<name>           its bytes, for few at a time
 //! /poster/<key>.jpg        its picture
+//! /storyboard/<key>.vtt    small pictures of all of it, for players: WebVTT, and the sheet beside it (.jpg)
 //! /.well-known/nearcast    which link an address of this site stands for
 //! /feed.xml, /feed.json, /sitemap.xml, /robots.txt, /site.webmanifest, /healthz
 //! ```
 //!
-//! Pages are made of a moment of the library that is in memory; no page waits for a disk, a tracker or a hash. They
+//! Pages are made of a moment of the library that is in memory; no page waits for a tracker or a hash, and for a disk
+//! only where a title has small pictures, whose index is a few kB. They
 //! need no script, load nothing from elsewhere, and keep nothing about a visitor but a chosen language.
 
 pub(crate) mod answer;
@@ -27,6 +29,7 @@ pub(crate) mod request;
 pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod shelf;
+mod storyboard;
 mod visitors;
 pub(crate) mod words;
 

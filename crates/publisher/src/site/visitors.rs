@@ -18,6 +18,7 @@ use super::{
     request::{self, parameter},
     search::{LONGEST, Wanted},
     shelf::{Asked, Order, Question, Shelf, Shown},
+    storyboard::Strip,
 };
 
 pub(super) fn routes() -> Router<Publication> {
@@ -28,6 +29,7 @@ pub(super) fn routes() -> Router<Publication> {
         .route("/play/{id}", get(request::play_page))
         .route("/embed/{key}", get(embedded))
         .route("/poster/{name}", get(poster))
+        .route("/storyboard/{name}", get(storyboard))
         .route("/feed.xml", get(rss))
         .route("/feed.json", get(json_feed))
         .route("/sitemap.xml", get(sitemap))
@@ -90,7 +92,14 @@ async fn title_page(
     let counts = title.films.first().and_then(|film| shared.neighbours.known(&film.link.id));
     let protected = title.films.first().is_some_and(|film| shared.access.protects(&film.link.id));
     let direct = shared.direct.offered() && !protected;
-    let known = title::Known { counts, direct, protected };
+    let strip = match &title.storyboard {
+        // Whose film is for few has it shown to nobody else.
+        Some(board) if !protected => {
+            tokio::fs::read_to_string(&board.index).await.ok().and_then(|index| Strip::of(&index))
+        }
+        _ => None,
+    };
+    let known = title::Known { counts, direct, strip, protected };
     let visit = Visit::new(&headers, query.as_deref(), "../", format!("t/{}", title.key));
     let page = title::title(&visit.scene(&shared), shown, &known);
     answer::html(&headers, StatusCode::OK, page, visit.language, visit.chosen)
@@ -145,20 +154,57 @@ async fn poster(State(shared): State<Publication>, Path(name): Path<String>, hea
         Ok(shown) => shown,
         Err(answer) => return *answer,
     };
-    let Some(path) = &shown.title.poster else {
-        return (StatusCode::NOT_FOUND, "this film has no picture yet\n").into_response();
+    match &shown.title.poster {
+        Some(path) => picture(path).await,
+        None => pictureless(),
+    }
+}
+
+/// The small pictures of a film: one sheet, and which picture of it is of which time.
+async fn storyboard(
+    State(shared): State<Publication>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let shelf = shared.shelf().await;
+    let (key, kind) = name.rsplit_once('.').unwrap_or_default();
+    let shown = match shown(&shared, &shelf, key, &headers, None) {
+        Ok(shown) => shown,
+        Err(answer) => return *answer,
     };
+    let protected = shown.title.films.iter().any(|film| shared.access.protects(&film.link.id));
+    match (kind, shown.title.storyboard.as_ref().filter(|_| !protected)) {
+        ("jpg", Some(board)) => picture(&board.sheet).await,
+        ("vtt", Some(board)) => match tokio::fs::read_to_string(&board.index).await {
+            Ok(index) => {
+                // Here the sheet has the name of its title.
+                let index = index.replace("storyboard.jpg#", &format!("{key}.jpg#"));
+                answer::tagged(&headers, StatusCode::OK, "text/vtt; charset=utf-8", index)
+            }
+            Err(error) => unread(&board.index, &error),
+        },
+        _ => pictureless(),
+    }
+}
+
+async fn picture(path: &std::path::Path) -> Response {
     match tokio::fs::read(path).await {
         Ok(picture) => {
             let kind = (header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg"));
             let keep = (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));
             ([kind, keep], picture).into_response()
         }
-        Err(error) => {
-            tracing::warn!(%error, path = %path.display(), "a picture can't be read");
-            (StatusCode::NOT_FOUND, "this film has no picture yet\n").into_response()
-        }
+        Err(error) => unread(path, &error),
     }
+}
+
+fn unread(path: &std::path::Path, error: &std::io::Error) -> Response {
+    tracing::warn!(%error, path = %path.display(), "a picture can't be read");
+    pictureless()
+}
+
+fn pictureless() -> Response {
+    (StatusCode::NOT_FOUND, "this film has no picture yet\n").into_response()
 }
 
 async fn rss(State(shared): State<Publication>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {

@@ -45,7 +45,13 @@ fn orders_outlive_a_crash() {
     let renamed = publisher.order("PATCH", &format!("/api/titles/{two}"), "{\"name\": \"二号\"}");
     assert_eq!(renamed.json()["name"], "二号");
     assert_eq!(publisher.order("DELETE", &format!("/api/titles/{three}"), "").status, 204);
-    let limits = publisher.order("PATCH", "/api/limits", "{\"upload\": \"20Mbit\", \"direct\": 3}").json();
+    let limits = publisher
+        .order(
+            "PATCH",
+            "/api/limits",
+            "{\"upload\": \"20Mbit\", \"direct\": 3, \"streams\": 2, \"streams_in_all\": 9}",
+        )
+        .json();
     assert_eq!(
         (&limits["in_force"]["upload"], &limits["set_here"]["direct"]),
         (&"20.0 Mbit/s".into(), &3.into())
@@ -58,6 +64,10 @@ fn orders_outlive_a_crash() {
     assert!(publisher.films.path().join("Three.mp4").exists());
     assert!(publisher.get("/?q=%E4%BA%8C%E5%8F%B7", &[]).text().contains(&two));
     let limits = publisher.order("GET", "/api/limits", "").json();
+    assert_eq!(
+        (&limits["in_force"]["streams"], &limits["in_force"]["streams_in_all"]),
+        (&2.into(), &9.into())
+    );
     assert_eq!(
         (&limits["in_force"]["upload"], &limits["in_force"]["direct"]),
         (&"20.0 Mbit/s".into(), &3.into())

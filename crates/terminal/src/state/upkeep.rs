@@ -22,6 +22,7 @@ impl State {
     }
 
     pub(super) async fn go_online(&mut self) {
+        self.stop_reading().await;
         if let Some(node) = self.node.take() {
             node.controller.stop().await;
         }
@@ -33,6 +34,7 @@ impl State {
             Ok(node) => {
                 self.node = Some(node);
                 self.apply_sharing();
+                self.offer_again().await;
             }
             Err(error) => {
                 self.notice(Message { code: Code::Network, detail: error.to_string() });
@@ -55,6 +57,7 @@ impl State {
         if self.kept.elapsed() >= KEEP_EVERY {
             self.kept = Instant::now();
             self.look_at_disk();
+            self.look_at_shares();
             self.keep();
         }
     }
@@ -83,7 +86,10 @@ impl State {
         {
             self.notice(Message { code: Code::Settings, detail: error.to_string() });
         }
-        for error in [self.history.save().err(), self.today.save().err()].into_iter().flatten() {
+        for error in [self.history.save().err(), self.today.save().err(), self.shares.save().err()]
+            .into_iter()
+            .flatten()
+        {
             self.notice(Message { code: Code::Settings, detail: error.to_string() });
         }
     }
@@ -103,6 +109,7 @@ impl State {
         let Some(node) = &mut self.node else { return };
         for (id, more) in node.shared() {
             self.history.shared(&id, more);
+            self.shares.sent(&id, more);
         }
     }
 

@@ -22,12 +22,14 @@ impl<T: Send + 'static> Served<T> {
         let (task, was_task) = mpsc::channel();
         let end = CancellationToken::new();
         let ends = end.clone();
-        std::thread::spawn(move || {
+        // Named, so that a profile can tell it from the load.
+        let served = std::thread::Builder::new().name("served".into()).spawn(move || {
             let link = std::fs::read_link("/proc/thread-self").expect("this takes Linux");
             task.send(PathBuf::from("/proc").join(link)).unwrap();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(ends.run_until_cancelled(serve(ready)));
         });
+        served.unwrap();
         Self { task: was_task.recv().unwrap(), ready: was_ready.recv().unwrap(), end }
     }
 

@@ -12,7 +12,10 @@ use nearcast_protocol::{
 use rand::Rng;
 
 use super::{Listed, Listing};
-use crate::swarm::{Caller, Swarm};
+use crate::{
+    identity::Identity,
+    swarm::{Caller, Swarm},
+};
 
 /// The place of `Answer::Found` among the answers.
 const FOUND: u32 = 3;
@@ -89,53 +92,104 @@ impl Listing<'_> {
 
 impl Listed<'_> {
     fn write(self, e: &mut Writing<'_>) -> Written {
-        e.array(5)?.array(2)?;
-        let node = self.node;
-        node.identity.with_bytes(|peer| e.bytes(peer)?.ok())?;
-        if self.listing.asker == node.observed {
-            let addresses = node.addresses_for(node.observed, &self.listing.swarm.lists);
-            wire::addresses::encode(&addresses, e, &mut ())?;
+        let Self { node, listing, .. } = self;
+        let mut peer = Peer::default();
+        peer.push([0x85, 0x82]);
+        match &node.identity {
+            Identity::Ed25519(key) => peer.push(ED25519_BEFORE).push(*key),
+            other => other.with_bytes(|id| peer.text(BYTES, id)),
+        };
+        if listing.asker == node.observed {
+            // Its local addresses are told to few.
+            e.writer_mut().extend_from_slice(peer.bytes());
+            wire::addresses::encode(&node.addresses_for(node.observed, &listing.swarm.lists), e, &mut ())?;
+            peer = Peer::default();
         } else {
-            let ports = [(node.tcp_port, false), (node.quic_port, true)];
-            e.array(ports.iter().filter(|(port, _)| *port != 0).count() as u64)?;
-            for (port, quic) in ports.into_iter().filter(|(port, _)| *port != 0) {
-                e.bytes(Address::new(node.observed, port, quic).bytes())?;
+            let many = u8::from(node.tcp_port != 0) + u8::from(node.quic_port != 0);
+            peer.push([ARRAY | many]);
+            if node.tcp_port != 0 {
+                peer.address(node.observed, node.tcp_port, false);
+            }
+            if node.quic_port != 0 {
+                peer.address(node.observed, node.quic_port, true);
             }
         }
-        e.encode(self.group())?.encode(node.role)?.u16(self.permille())?.u64(node.spare_upload())?.ok()
+        peer.number(self.group().0.into()).number(node.role as u64);
+        peer.number(self.permille().into()).number(node.spare_upload());
+        e.writer_mut().extend_from_slice(peer.bytes());
+        Ok(())
     }
 }
 
-/// A multiaddr of one of the two kinds that are observed, in its binary form (multiaddr specification).
-struct Address {
-    bytes: [u8; 24],
+/// CBOR's major types (RFC 8949, 3.1).
+const BYTES: u8 = 2 << 5;
+const ARRAY: u8 = 4 << 5;
+/// What stands before an Ed25519 key in a peer id of 38 bytes.
+const ED25519_BEFORE: [u8; 8] = [BYTES | 24, 38, 0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
+/// More than a peer takes without local addresses: the longest peer id of 44 bytes, two addresses of 25 and 4
+/// numbers of 9, and what stands before each.
+const ROOM: usize = 160;
+
+/// One peer as it is sent: written where the processor has it at hand, and copied once.
+struct Peer {
+    bytes: [u8; ROOM],
     len: usize,
 }
 
-impl Address {
-    fn new(ip: IpAddr, port: u16, quic: bool) -> Self {
-        let mut address = Self { bytes: [0; 24], len: 0 };
-        match ip {
-            IpAddr::V4(ip) => address.push(&[4]).push(&ip.octets()),
-            IpAddr::V6(ip) => address.push(&[41]).push(&ip.octets()),
-        };
-        // Codes above 127 are varints: udp is 273, quic-v1 461.
-        let (before, after): (&[u8], &[u8]) = if quic { (&[0x91, 0x02], &[0xcd, 0x03]) } else { (&[6], &[]) };
-        address.push(before).push(&port.to_be_bytes()).push(after);
-        address
+impl Default for Peer {
+    fn default() -> Self {
+        Self { bytes: [0; ROOM], len: 0 }
+    }
+}
+
+impl Peer {
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
     }
 
-    fn push(&mut self, bytes: &[u8]) -> &mut Self {
-        let end = self.len + bytes.len();
-        if let Some(place) = self.bytes.get_mut(self.len..end) {
-            place.copy_from_slice(bytes);
-            self.len = end;
+    fn push<const N: usize>(&mut self, bytes: [u8; N]) -> &mut Self {
+        if let Some(place) = self.bytes.get_mut(self.len..).and_then(|rest| rest.first_chunk_mut()) {
+            *place = bytes;
+            self.len += N;
         }
         self
     }
 
-    fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+    /// What begins an item: its type, and a number that is its value or its length.
+    fn head(&mut self, kind: u8, number: u64) -> &mut Self {
+        match number {
+            0..24 => self.push([kind | number as u8]),
+            24..0x100 => self.push([kind | 24, number as u8]),
+            0x100..0x1_0000 => self.push([kind | 25]).push((number as u16).to_be_bytes()),
+            0x1_0000..0x1_0000_0000 => self.push([kind | 26]).push((number as u32).to_be_bytes()),
+            _ => self.push([kind | 27]).push(number.to_be_bytes()),
+        }
+    }
+
+    fn number(&mut self, number: u64) -> &mut Self {
+        self.head(0, number)
+    }
+
+    fn text(&mut self, kind: u8, text: &[u8]) -> &mut Self {
+        self.head(kind, text.len() as u64);
+        let place = self.bytes.get_mut(self.len..).and_then(|rest| rest.get_mut(..text.len()));
+        if let Some(place) = place {
+            place.copy_from_slice(text);
+            self.len += text.len();
+        }
+        self
+    }
+
+    /// An observed address in its binary form (multiaddr specification): ip4 is 4 and ip6 41, tcp is 6, and above
+    /// 127 codes take two bytes: udp is 273, quic-v1 461.
+    fn address(&mut self, ip: IpAddr, port: u16, quic: bool) -> &mut Self {
+        let of_port = if quic { 6 } else { 3 };
+        match ip {
+            IpAddr::V4(ip) => self.push([BYTES | (5 + of_port), 4]).push(ip.octets()),
+            IpAddr::V6(ip) => self.head(BYTES, (17 + of_port).into()).push([41]).push(ip.octets()),
+        };
+        let [high, low] = port.to_be_bytes();
+        if quic { self.push([0x91, 0x02, high, low, 0xcd, 0x03]) } else { self.push([6, high, low]) }
     }
 }
 

@@ -140,8 +140,8 @@ impl Server {
                 return Err(Refused::not_tracked(why));
             }
             // What it holds itself it may ask about as often as it likes: a publisher has many films.
-            let own = Guard::of(&peer).map(|guard| guard.swarm_of(resource));
-            let held = swarm.holds(&peer, resource) || own.is_some_and(|own| swarm.holds(&peer, &own));
+            let own = || Guard::of(&peer).map(|guard| guard.swarm_of(resource));
+            let held = swarm.holds(&peer, resource) || own().is_some_and(|own| swarm.holds(&peer, &own));
             if !held && let Err(wait) = pace.ask(now, &peer, observed, resource) {
                 let reason = "too many different films are asked for";
                 return Err(Refused::for_now(Refusal::Distinct, reason, wait));

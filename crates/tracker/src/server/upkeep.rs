@@ -1,10 +1,10 @@
 //! What the operator changes and looks at while calls are answered.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use nearcast_protocol::{Group, tracker::Received};
 
-use super::Server;
+use super::{Server, portions::Portions};
 use crate::{
     access::Access,
     group_table::GroupTable,
@@ -16,12 +16,6 @@ use crate::{
     survey::Survey,
 };
 
-/// Nodes looked at and holdings moved while calls wait: some 0.3 ms.
-const AT_ONCE: usize = 500;
-/// Films and networks looked at while calls wait: they lie in a row.
-const SURVEYED: usize = 5_000;
-/// How long calls have the memory to themselves in between.
-pub(crate) const BREATH: Duration = Duration::from_micros(200);
 /// Memory counts as full until there are so many hundredths of the bound.
 const ROOM_AGAIN: u64 = 95;
 
@@ -38,9 +32,9 @@ impl Server {
         let old = std::mem::replace(&mut state.table, table.clone());
         drop(state);
         drop(old);
-        let mut regrouping = Regrouping::default();
-        while !self.state().swarm.regroup_some(&table, &mut regrouping, AT_ONCE) {
-            std::thread::sleep(BREATH);
+        let (mut regrouping, mut portions) = (Regrouping::default(), Portions::default());
+        while !portions.next(self, |state, size| state.swarm.regroup_some(&table, &mut regrouping, size)) {
+            portions.rest();
         }
     }
 
@@ -50,10 +44,10 @@ impl Server {
         let access = Arc::new(access);
         let old = std::mem::replace(&mut self.state().access, access.clone());
         drop(old);
-        let mut purging = Purging::default();
+        let (mut purging, mut portions) = (Purging::default(), Portions::default());
         if !access.is_open() {
-            while !self.state().swarm.purge_some(&access, &mut purging, AT_ONCE) {
-                std::thread::sleep(BREATH);
+            while !portions.next(self, |state, size| state.swarm.purge_some(&access, &mut purging, size)) {
+                portions.rest();
             }
         }
         if purging.nodes + purging.holdings > 0 {
@@ -138,14 +132,15 @@ impl Server {
 
     /// What is counted, as Prometheus reads it.
     pub fn prometheus(&self) -> String {
+        self.metrics.dialled_back(self.dialled_back());
         self.metrics.text(self.extent(), &self.received())
     }
 
     /// The films and networks that a status page shows, looked up a few at a time. It blocks the thread.
     pub fn survey(&self) -> Survey {
-        let mut survey = Survey::default();
-        while !self.state().swarm.survey_some(&mut survey, SURVEYED) {
-            std::thread::sleep(BREATH);
+        let (mut survey, mut portions) = (Survey::default(), Portions::default());
+        while !portions.next(self, |state, size| state.swarm.survey_some(&mut survey, size)) {
+            portions.rest();
         }
         survey
     }

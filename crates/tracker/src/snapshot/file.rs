@@ -11,7 +11,7 @@ use std::{
 use minicbor::{Decode, Encode};
 use nearcast_protocol::{
     Group, PeerId, ResourceId,
-    tracker::{Claim, Holding, MAX_HOLDINGS, Received, Registration},
+    tracker::{Claim, Holding, Received, Registration},
     wire,
 };
 
@@ -19,6 +19,7 @@ use super::{
     SnapshotError,
     walk::{Passed, Seen},
 };
+use crate::rules::MAX_PER_NODE;
 
 /// What a file of ours begins with.
 const NAME: &[u8; 17] = b"nearcast-tracker\n";
@@ -310,7 +311,7 @@ pub fn read(from: impl Read, path: &Path, told: impl FnMut(Contents)) -> Result<
 
 fn kept(node: Node, films: &[ResourceId]) -> Result<Kept, SnapshotError> {
     let Node { peer, observed, reported, ends, mut registration, held } = node;
-    if held.len() > MAX_HOLDINGS {
+    if held.len() > MAX_PER_NODE {
         return Err(SnapshotError::Senseless("a node holds too much"));
     }
     let holding = |(number, permille): (u32, u16)| {

@@ -59,6 +59,22 @@ impl Controller {
         progress: impl Fn(ImportProgress) + Send + Sync + 'static,
         cancelled: Arc<AtomicBool>,
     ) -> Result<Link, ControllerError> {
+        let trackers = self.inner.settings.trackers.clone();
+        self.offer_by(path, known, trackers, progress, cancelled).await
+    }
+
+    /// The same with a link that names these trackers and no others.
+    ///
+    /// # Errors
+    /// As [`offer`](Self::offer).
+    pub async fn offer_by(
+        &self,
+        path: &Path,
+        known: Option<ResourceId>,
+        mut trackers: Vec<Multiaddr>,
+        progress: impl Fn(ImportProgress) + Send + Sync + 'static,
+        cancelled: Arc<AtomicBool>,
+    ) -> Result<Link, ControllerError> {
         let (controller, path) = (self.clone(), path.to_owned());
         let link = blocking(move || {
             let inner = &controller.inner;
@@ -70,7 +86,6 @@ impl Controller {
                     inner.library.entry(id).map(|entry| entry.link).ok_or(LibraryError::NotHere(id))?
                 }
             };
-            let mut trackers = inner.settings.trackers.clone();
             trackers.truncate(MAX_REPEATS);
             if link.trackers != trackers {
                 inner.library.set_trackers(link.id, trackers.clone())?;

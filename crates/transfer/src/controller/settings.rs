@@ -25,6 +25,8 @@ pub struct Settings {
     pub role: Role,
     /// How many streams are served at once for each resource (R7 a).
     pub streams: usize,
+    /// How many streams are served at once of all resources together.
+    pub streams_in_all: Option<usize>,
     /// What a publisher's load is kept to besides `streams` (R7); a terminal has no need of it.
     pub load: LoadRules,
     /// Upload no faster than this for any one resource, in bytes/s.
@@ -52,6 +54,7 @@ impl Settings {
             neighbours: true,
             role: Role::Terminal,
             streams: 50,
+            streams_in_all: None,
             load: LoadRules::default(),
             upload_each: None,
             only_offered: false,

@@ -91,7 +91,8 @@ impl Drive {
         let now = Instant::now();
         // Whoever has a stream already opens it anew.
         let served = served.saturating_sub(usize::from(known));
-        match gate.load.arrives(now, served, place.map(|(_, place)| place), asked) {
+        let full = !self.parts.bounds.room(served);
+        match gate.load.arrives(now, full, place.map(|(_, place)| place), asked) {
             _ if known => Some(newcomer),
             Verdict::Serve => {
                 if place.is_none() && !asked {

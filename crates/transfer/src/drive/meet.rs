@@ -72,7 +72,7 @@ impl Drive {
     }
 
     pub(super) fn incoming(&mut self, stream: PieceStream, hello: Hello) {
-        if self.served() >= self.parts.streams {
+        if !self.parts.bounds.room(self.served()) {
             self.make_room();
         }
         if let Some(newcomer) = self.admit(Box::new((stream, hello)), false) {
@@ -93,7 +93,7 @@ impl Drive {
         });
         let refuse = if ours_stays {
             Some((Reason::Busy, 0))
-        } else if known.is_none() && served >= self.parts.streams {
+        } else if known.is_none() && !self.parts.bounds.room(served) {
             Some((Reason::Busy, 5_000))
         } else if hello.size != self.parts.shared.link.size && !self.parts.shared.store.size_proved() {
             // Neither size is proved: nothing to be had from one another.
@@ -126,9 +126,11 @@ impl Drive {
         }
     }
 
-    fn count_streams(&self) {
+    fn count_streams(&mut self) {
+        let streams = self.served();
+        self.parts.bounds.count(self.counted, streams);
+        self.counted = streams;
         if self.gate.is_some() {
-            let streams = self.served();
             self.note(|served| served.streams = streams);
         }
     }

@@ -34,6 +34,7 @@ use self::{
     meet::{DialFailure, Greeted},
 };
 use crate::{
+    bounds::Bounds,
     dialling::Contacts,
     finding::{Finding, NotFound},
     load::LoadRules,
@@ -64,8 +65,8 @@ pub(crate) struct Parts {
     pub tracking: Arc<Tracking>,
     pub trackers: Trackers,
     pub role: Role,
-    /// How many streams are served at once for this resource (R7 a).
-    pub streams: usize,
+    /// How many streams are served at once (R7 a).
+    pub bounds: Arc<Bounds>,
     /// What a publisher's load is kept to (R7); a terminal only counts streams.
     pub load: Option<LoadRules>,
     pub accounts: Arc<Accounts>,
@@ -97,6 +98,8 @@ pub(crate) struct Drive {
     doubts: (BTreeMap<PeerId, Option<u64>>, Option<Instant>),
     group: Group,
     gate: Option<Gate>,
+    /// Streams that the bounds know of.
+    counted: usize,
     uploaded: u64,
     meter: Meter,
     /// The rate that was shown last.
@@ -151,6 +154,7 @@ impl Drive {
         let now = Instant::now();
         Self {
             gate,
+            counted: 0,
             parts,
             commands,
             reports: mpsc::channel(REPORTS),
@@ -217,6 +221,7 @@ impl Drive {
         }
         let unbooked = self.peers.values().map(|peer| peer.unbooked).sum();
         self.book(Group::UNKNOWN, unbooked);
+        self.parts.bounds.count(self.counted, 0);
         if self.gate.is_some() {
             self.note(|served| served.streams = 0);
         }
@@ -274,7 +279,7 @@ impl Drive {
             let finding = self.finding.wake_at(self.peers.is_empty() || self.is_stranded(now));
             wakes.extend([self.contacts.wake_at(), finding, Some(self.shown + SHOW)]);
             wakes.push(self.contacts.head_start_ends(now, self.group));
-        } else if self.rate > 0 {
+        } else if self.rate > 0 || self.serves_unseen() {
             wakes.push(Some(self.shown + SHOW));
         }
         wakes.push(self.count_at(now));

@@ -47,6 +47,12 @@ impl Drive {
         }
     }
 
+    /// Whether somebody has come, gone or got something that the outside doesn't see yet.
+    pub(super) fn serves_unseen(&self) -> bool {
+        let seen = self.parts.shared.progress.borrow();
+        seen.uploaded != self.uploaded || seen.peers.all() != self.peers.len()
+    }
+
     /// Lets the outside see how far it is.
     pub(super) fn show(&mut self) {
         self.shown = Instant::now();

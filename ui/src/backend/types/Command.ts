@@ -69,7 +69,15 @@ id: string, } | { "do": "set",
 /**
  * All of them.
  */
-settings: Settings, } | { "do": "pause_sharing", 
+settings: Settings, } | { "do": "share", 
+/**
+ * Whole paths.
+ */
+paths: Array<string>, } | { "do": "stop_sharing", 
+/**
+ * Its id.
+ */
+id: number, } | { "do": "pause_sharing", 
 /**
  * How many.
  */

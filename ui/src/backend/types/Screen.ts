@@ -5,6 +5,7 @@ import type { Notice } from "./Notice";
 import type { Question } from "./Question";
 import type { Recent } from "./Recent";
 import type { Settings } from "./Settings";
+import type { Share } from "./Share";
 import type { Sharing } from "./Sharing";
 import type { Storage } from "./Storage";
 
@@ -44,6 +45,10 @@ storage: Storage,
  * What is shared on.
  */
 sharing: Sharing, 
+/**
+ * Videos of this computer that its owner shares, the last one first.
+ */
+shares: Array<Share>, 
 /**
  * What went wrong and hasn't been dismissed, newest last; at most five.
  */

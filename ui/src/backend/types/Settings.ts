@@ -40,6 +40,11 @@ download: number | null,
  */
 trackers: Array<string>, 
 /**
+ * Whether links to shared videos name this computer as their tracker, even if there are others. They are good in
+ * its own network alone.
+ */
+own_tracker: boolean, 
+/**
  * Trackers whose links play without a question.
  */
 trusted: Array<string>, 

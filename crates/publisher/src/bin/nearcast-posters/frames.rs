@@ -43,14 +43,11 @@ impl Frames {
         Ok(frames)
     }
 
-    /// The frame to be seen at a time, or the last one that stands by itself before it.
-    pub fn at(&mut self, time: Duration) -> anyhow::Result<Option<Frame>> {
+    /// The frame to be seen at a time; or, which takes far less, the last one before it that stands by itself.
+    pub fn at(&mut self, time: Duration, exactly: bool) -> anyhow::Result<Option<Frame>> {
         let time = ClockTime::try_from(time)?;
-        if self
-            .pipeline
-            .seek_simple(SeekFlags::FLUSH | SeekFlags::KEY_UNIT | SeekFlags::SNAP_BEFORE, time)
-            .is_err()
-        {
+        let way = if exactly { SeekFlags::ACCURATE } else { SeekFlags::KEY_UNIT | SeekFlags::SNAP_BEFORE };
+        if self.pipeline.seek_simple(SeekFlags::FLUSH | way, time).is_err() {
             return Ok(None);
         }
         self.settle()?;

@@ -110,8 +110,13 @@ fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 fn poster(film: &Path, length: Duration) -> anyhow::Result<Vec<u8>> {
     let mut frames = Frames::open(film, "height=(int)[2,540],pixel-aspect-ratio=1/1")?;
     let mut best = None;
-    for part in [0.10, 0.08, 0.13, 0.18, 0.25, 0.40, 0.02] {
-        let Some(frame) = frames.at(length.mul_f64(part))? else { continue };
+    let parts = [0.10, 0.08, 0.13, 0.18, 0.25, 0.40, 0.02];
+    // A short clip may have no frame that stands by itself but the first, which is black more often than not.
+    let tries = [(&parts[..], false), (&[0.3, 0.5, 0.7][..], true)];
+    for (part, exactly) in
+        tries.iter().flat_map(|(parts, exactly)| parts.iter().map(|part| (*part, *exactly)))
+    {
+        let Some(frame) = frames.at(length.mul_f64(part), exactly)? else { continue };
         let worth = frame.worth();
         let good = frame.is_good();
         if best.as_ref().is_none_or(|(so_far, _)| worth > *so_far) {

@@ -14,6 +14,8 @@ const WIDTH: u16 = 160;
 /// How many pictures there are at most, and how many in a row.
 const MOST: u32 = 100;
 const COLUMNS: u32 = 10;
+/// Of a shorter film each picture is of its very time: in a clip, few stand by themselves.
+const SHORT: Duration = Duration::from_secs(180);
 /// The least time between two.
 const CLOSEST: Duration = Duration::from_secs(2);
 
@@ -34,7 +36,7 @@ impl Board {
         let mut tiles: Vec<Frame> = Vec::new();
         for number in 0..count {
             // Where nothing can be decoded, the one before is shown.
-            let frame = frames.at(every * number)?.or_else(|| tiles.last().cloned());
+            let frame = frames.at(every * number, length < SHORT)?.or_else(|| tiles.last().cloned());
             let frame = frame.context("no picture could be decoded")?;
             // All as large as the first, should the film change its size.
             let like_first = tiles.first().is_none_or(|first| first.height == frame.height);

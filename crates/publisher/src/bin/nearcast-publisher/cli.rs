@@ -146,6 +146,9 @@ pub struct Options {
     /// How many viewers are served at once for each film [default: 50].
     #[arg(long, value_name = "NUMBER")]
     pub streams: Option<usize>,
+    /// How many viewers are served at once for all films together [default: unlimited].
+    #[arg(long, value_name = "NUMBER")]
+    pub streams_in_all: Option<usize>,
     /// Give films to bearers of signed links only: all, or those in this folder or of this pattern; may repeat.
     #[arg(long, value_name = "PATTERN", num_args = 0..=1, require_equals = true, default_missing_value = ALL)]
     pub protect: Vec<String>,
@@ -221,6 +224,7 @@ impl Options {
             count_every: self.count_every.or(file.count_every),
             no_posters: self.no_posters || file.no_posters,
             streams: self.streams.or(file.streams),
+            streams_in_all: self.streams_in_all.or(file.streams_in_all),
             protect: if self.protect.is_empty() { file.protect } else { self.protect },
             password_file: self.password_file.or(file.password_file),
             link_life: self.link_life.or(file.link_life),
@@ -269,6 +273,7 @@ impl Options {
                 r#"["22:00-07:00 = unlimited"]"#,
             ),
             ("streams", number(self.streams.map(|streams| streams as u64)), "50"),
+            ("streams_in_all", number(self.streams_in_all.map(|streams| streams as u64)), "1000"),
             ("enough", number(self.enough.map(Into::into)), "40"),
             ("count_every", number(self.count_every.map(Into::into)), "20"),
             ("no_posters", self.no_posters.then(|| "true".to_owned()), "false"),

@@ -25,6 +25,9 @@ use url::Url;
 
 use crate::cli::{Cli, Command};
 
+/// Viewers served at a time for each film, if nothing else is said (R7 a).
+const STREAMS: usize = 50;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let default = if cli.verbose { "debug" } else { "warn,nearcast_publisher=info" };
@@ -101,7 +104,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     settings.neighbours = false;
     settings.role = Role::Publisher;
     settings.upload_each = options.upload_each.map(|rate| rate.bytes);
-    settings.streams = options.streams.unwrap_or(50);
+    settings.streams = options.streams.unwrap_or(STREAMS);
+    settings.streams_in_all = options.streams_in_all;
     let usual = settings.load;
     settings.load = LoadRules {
         low: options.enough.unwrap_or(usual.low),
@@ -199,7 +203,13 @@ fn limits(options: &cli::Options) -> Limits {
     let upload = options.upload.map(|rate| rate.bytes);
     // Those without the app leave three quarters of the line to those who pass on what they get.
     let direct_rate = options.direct_rate.map(|rate| rate.bytes).or(upload.map(|upload| upload / 4));
-    Limits { upload, direct: Some(options.direct.unwrap_or(site::DIRECT)), direct_rate }
+    Limits {
+        upload,
+        streams: Some(options.streams.unwrap_or(STREAMS)),
+        streams_in_all: options.streams_in_all,
+        direct: Some(options.direct.unwrap_or(site::DIRECT)),
+        direct_rate,
+    }
 }
 
 /// Holds the upload to the limits: what was set by hand, else what the hour says, else the usual.

@@ -45,7 +45,7 @@ impl Keeper {
                 refused_busy: now.refused_busy,
                 refused_enough: now.refused_enough,
                 streams: now.streams,
-                limit: self.controller.settings().streams,
+                limit: self.controller.streams_each(),
                 complete_terminals: now.complete_terminals,
                 resting: now.resting,
             };

@@ -151,7 +151,7 @@ impl Keeper {
         self.jobs.spawn(async move {
             // It may never have got as far as the library.
             controller.remove(id, false).await.ok();
-            Done::Saved(Ok(()))
+            Done::Forgotten
         });
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     site::{
         figures,
         shelf::{Shown, quality_of},
+        storyboard::Strip,
     },
 };
 
@@ -25,6 +26,8 @@ pub(crate) struct Known {
     pub counts: Option<Counts>,
     /// Whether its bytes are given to those without the app.
     pub direct: bool,
+    /// Small pictures of it.
+    pub strip: Option<Strip>,
     /// Whether a link is good only with a token.
     pub protected: bool,
 }
@@ -81,6 +84,7 @@ pub(crate) fn title(scene: &Scene<'_>, shown: &Shown, known: &Known) -> Markup {
                     @if let Some(film) = first { (facts(scene, title, film)) }
                 }
             }
+            @if let Some(strip) = &known.strip { (scenes(scene, title, strip)) }
             @if title.films.len() > 1 { (files(scene, title, known.direct)) }
             (chapters(scene, title))
             (subtitles(scene, title))
@@ -124,7 +128,7 @@ fn facts(scene: &Scene<'_>, title: &Title, film: &Film) -> Markup {
             (row(words.picture, picture))
             (row(words.sound, Some(sound.join(" · "))))
             (row(words.subtitles, Some(spoken.join(", "))))
-            (row(words.format, film.facts.container.clone()))
+            (row(words.format, figures::container(film)))
             (row(words.size, Some(figures::bytes(film.link.size))))
             (row(words.added, Some(figures::day(title.added, language))))
         }
@@ -158,13 +162,34 @@ fn files(scene: &Scene<'_>, title: &Title, direct: bool) -> Markup {
                                     @if episode.is_some() { @if let Some(quality) = &quality { span { (quality) } } }
                                     @if let Some(length) = film.length() { span { (figures::length(length)) } }
                                     span { (figures::bytes(film.link.size)) }
-                                    @if let Some(container) = &film.facts.container { span { (container) } }
+                                    @if let Some(container) = figures::container(film) { span { (container) } }
                                 }
                             }
                             @if direct {
                                 a class="quiet" href={ (scene.up) (file_path(&film.link)) } aria-label={ (words.other_player) ": " (name) } { (words.other_player) }
                             }
                         }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Pictures of the film as it goes by. Each is a piece of one sheet, so that all of them are one request.
+fn scenes(scene: &Scene<'_>, title: &Title, strip: &Strip) -> Markup {
+    let sheet = format!("{}storyboard/{}.jpg", scene.up, title.key);
+    html! {
+        section class="scenes" {
+            h2 { (scene.words().scenes) }
+            ol {
+                @for one in &strip.scenes {
+                    li {
+                        svg viewBox={ (one.x) " " (one.y) " " (one.width) " " (one.height) } preserveAspectRatio="xMidYMid slice"
+                            aria-hidden="true" focusable="false" {
+                            image href=(sheet) width=(strip.width) height=(strip.height) {}
+                        }
+                        span class="badge length" { (figures::length(one.at)) }
                     }
                 }
             }

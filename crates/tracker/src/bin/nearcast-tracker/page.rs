@@ -111,7 +111,11 @@ fn figures(words: &Words, look: &Look) -> Markup {
         section class="figures" {
             div class="figure" { h3 { (words.nodes) } p { (grouped(extent.nodes as u64)) }
                 @let networks = look.networks.iter().filter(|network| network.nodes > 0 && network.group != Group::UNKNOWN);
-                small { (words.in_networks.0) (networks.count()) (words.in_networks.1) } }
+                small { (words.in_networks.0) (networks.count()) (words.in_networks.1) }
+                @let dialled = look.dialled.reachable + look.dialled.unreachable;
+                @if dialled > 0 {
+                    small { (words.reached.0) (percent(look.dialled.reachable, dialled)) (words.reached.1) }
+                } }
             div class="figure" { h3 { (words.films) } p { (grouped(extent.resources as u64)) }
                 small { (grouped(extent.holdings as u64)) " " (words.holdings) } }
             div class="figure" { h3 { (words.listed) }

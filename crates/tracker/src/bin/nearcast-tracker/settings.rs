@@ -59,6 +59,10 @@ pub struct Settings {
     /// How many holdings of all nodes together are remembered [default: 10000000].
     #[arg(long, value_name = "NUMBER")]
     pub holdings: Option<usize>,
+    /// How many holdings of one node are remembered: films that one publisher can put up, 65535 at most
+    /// [default: 20000].
+    #[arg(long, value_name = "NUMBER")]
+    pub per_node: Option<usize>,
     /// How many nodes of one /24 (IPv4) or /48 (IPv6) are remembered, so that nobody fills a film's list
     /// alone [default: 10000].
     #[arg(long, value_name = "NUMBER")]
@@ -139,6 +143,7 @@ impl Settings {
             lease: self.lease.or(other.lease),
             nodes: self.nodes.or(other.nodes),
             holdings: self.holdings.or(other.holdings),
+            per_node: self.per_node.or(other.per_node),
             per_prefix: self.per_prefix.or(other.per_prefix),
             memory: self.memory.or(other.memory),
             renewals: self.renewals.or(other.renewals),
@@ -171,6 +176,7 @@ impl Settings {
             lease: Some(rules.lease.as_secs()),
             nodes: Some(rules.nodes),
             holdings: Some(rules.holdings),
+            per_node: Some(rules.per_node),
             per_prefix: Some(rules.per_prefix),
             memory: Some(limits.memory / MB),
             connections: Some(4096),
@@ -228,6 +234,7 @@ impl Settings {
             lease: self.lease.map_or(default.lease, Duration::from_secs),
             nodes: self.nodes.unwrap_or(default.nodes),
             holdings: self.holdings.unwrap_or(default.holdings),
+            per_node: self.per_node.unwrap_or(default.per_node),
             per_prefix: self.per_prefix.unwrap_or(default.per_prefix),
         };
         Ok(rules.checked()?)

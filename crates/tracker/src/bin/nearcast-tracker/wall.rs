@@ -7,7 +7,7 @@ use std::{
 };
 
 use nearcast_protocol::{Group, tracker::Received};
-use nearcast_tracker::{Counted, Extent, Server, Survey, survey::SHOWN};
+use nearcast_tracker::{Counted, Extent, Server, Survey, dial_back::Tally, survey::SHOWN};
 use tokio::{
     sync::Mutex,
     time::{MissedTickBehavior, interval},
@@ -38,6 +38,7 @@ pub struct Look {
     pub uptime: Duration,
     pub extent: Extent,
     pub counted: Counted,
+    pub dialled: Tally,
     pub received: Received,
     /// Requests in each of the last seconds, the latest last.
     pub rates: Vec<u64>,
@@ -109,6 +110,7 @@ impl Wall {
             uptime: self.began.elapsed(),
             extent: self.server.extent(),
             counted: self.server.metrics().counted(),
+            dialled: self.server.dialled_back(),
             received: received.values().fold(Received::default(), |all, (_, sum)| all.plus(*sum)),
             rates,
             networks: self.networks(&survey, &received),
