@@ -219,7 +219,7 @@ impl DiskStore {
             return error;
         }
         tracing::warn!(path = %self.place.data.display(), ?lost, "blocks are damaged");
-        StoreError::Damaged { path: self.place.data.clone(), blocks: lost.count() }
+        StoreError::Damaged { path: self.place.data.clone(), blocks: lost }
     }
 
     /// Hashes what was believed from the record so far.

@@ -139,12 +139,12 @@ pub enum StoreError {
         count: u64,
     },
     /// What was held is no longer what it was: the disk lost it, or someone wrote to the file.
-    #[error("{blocks} blocks of {path} are damaged and will be fetched again", path = path.display())]
+    #[error("{count} blocks of {path} are damaged and will be fetched again", count = blocks.count(), path = path.display())]
     Damaged {
         /// The damaged file.
         path: PathBuf,
-        /// How many blocks were given up.
-        blocks: u64,
+        /// The blocks that were given up.
+        blocks: Blocks,
     },
     /// An imported file was changed, replaced, moved or deleted.
     #[error("{path} is no longer the file that was added: add it again", path = path.display())]

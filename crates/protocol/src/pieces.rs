@@ -267,6 +267,12 @@ impl Frame {
         runs.chunks(MAX_RUNS).map(|chunk| Self::Have(chunk.iter().cloned().collect())).collect()
     }
 
+    /// As many [`Frame::Gone`] as it takes to take back `blocks`.
+    pub fn gone(blocks: &Blocks) -> Vec<Self> {
+        let runs: Vec<_> = blocks.runs().collect();
+        runs.chunks(MAX_RUNS).map(|chunk| Self::Gone(chunk.iter().cloned().collect())).collect()
+    }
+
     fn kind(&self) -> u8 {
         match self {
             Self::Hello(_) => 0,

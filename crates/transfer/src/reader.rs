@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use crate::{
     plain::{PlainError, PlainFile},
     progress::Stopped,
-    transfer::Transfer,
+    transfer::{Command, Transfer},
 };
 
 /// Why bytes can't be read.
@@ -269,6 +269,10 @@ async fn read(transfer: &Transfer, number: u32, offset: u64, buffer: &mut [u8]) 
                 return Ok(read);
             }
             Err(StoreError::NotHeld { .. }) => {}
+            // Fetched anew, and waited for like any other that isn't there.
+            Err(StoreError::Damaged { blocks, .. }) if stopped.is_none() => {
+                transfer.tell(Command::Damaged(blocks)).await;
+            }
             Err(error) => return Err(error.into()),
         }
         if let Some(stopped) = stopped {

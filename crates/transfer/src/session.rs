@@ -63,6 +63,8 @@ pub(crate) enum Report {
         refuse: Refuse,
     },
     Uploaded(u64),
+    /// The store has found these blocks damaged and given them up.
+    Damaged(Blocks),
     Ended(Ending),
 }
 
@@ -303,7 +305,13 @@ impl Sending {
                     Err(_) => return Ending::Closed,
                 },
                 () = std::future::ready(()), if fragment.is_none() && !uploads.is_empty() => {
-                    match uploads.next(&self.store).await {
+                    let next = uploads.next(&self.store).await;
+                    if let Some(lost) = uploads.damaged.take()
+                        && self.reports.send((self.peer, Report::Damaged(lost))).await.is_err()
+                    {
+                        return Ending::Closed;
+                    }
+                    match next {
                         Some(Frame::Data(data)) => {
                             fragment = Some(data);
                             None

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nearcast_content::Store;
 use nearcast_network::{Limit, PieceStream};
-use nearcast_protocol::{Link, ResourceId, pieces::Hello};
+use nearcast_protocol::{Blocks, Link, ResourceId, pieces::Hello};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
@@ -24,6 +24,8 @@ pub(crate) enum Command {
     FreshToken(bool),
     /// Hold fetching, or go on.
     Pause(bool),
+    /// The store has found these blocks damaged and given them up.
+    Damaged(Blocks),
 }
 
 /// A handle on a resource in use; cheap to clone. The transfer itself lives until its controller closes it.

@@ -8,8 +8,9 @@ use std::{
 
 use bytes::Bytes;
 use nearcast_content::{Store, StoreError};
-use nearcast_protocol::pieces::{
-    Class, Data, Frame, MAX_FRAGMENT, MAX_REQUESTS_IN_FLIGHT, PieceRequest, Reason, Refuse,
+use nearcast_protocol::{
+    Blocks,
+    pieces::{Class, Data, Frame, MAX_FRAGMENT, MAX_REQUESTS_IN_FLIGHT, PieceRequest, Reason, Refuse},
 };
 
 /// What one peer waits for.
@@ -19,6 +20,8 @@ pub(crate) struct Uploads {
     queue: BTreeMap<(Class, Instant, u64), PieceRequest>,
     arrived: u64,
     current: Option<Answer>,
+    /// What the store gave up as it was read for an answer, until it is taken.
+    pub damaged: Option<Blocks>,
 }
 
 struct Answer {
@@ -58,7 +61,16 @@ impl Uploads {
             let (_, request) = self.queue.pop_first()?;
             match encode(store, request).await {
                 Ok(rest) => self.current = Some(Answer { id: request.id, rest }),
-                Err(reason) => return Some(refusal(request.id, reason)),
+                Err(error) => {
+                    let reason = match error {
+                        StoreError::NoSuchRun { .. } => Reason::Invalid,
+                        _ => Reason::NotHeld,
+                    };
+                    if let StoreError::Damaged { blocks, .. } = error {
+                        self.damaged = Some(blocks);
+                    }
+                    return Some(refusal(request.id, reason));
+                }
             }
         }
         let mut answer = self.current.take()?;
@@ -71,21 +83,19 @@ impl Uploads {
     }
 }
 
-async fn encode(store: &Arc<dyn Store>, request: PieceRequest) -> Result<Bytes, Reason> {
-    let blocks = request.blocks().ok_or(Reason::Invalid)?;
+async fn encode(store: &Arc<dyn Store>, request: PieceRequest) -> Result<Bytes, StoreError> {
+    let block = request.first;
+    let count = store.geometry().count();
+    let blocks = request.blocks().ok_or(StoreError::NoSuchRun { run: block..block, count })?;
     let store = Arc::clone(store);
     let encoded = tokio::task::spawn_blocking(move || {
-        if blocks.end > store.geometry().count() {
-            return Err(Reason::Invalid);
-        }
-        store.encode(blocks).map_err(|error| {
-            if !matches!(error, StoreError::NotHeld { .. }) {
+        store.encode(blocks).inspect_err(|error| {
+            if !matches!(error, StoreError::NotHeld { .. } | StoreError::NoSuchRun { .. }) {
                 tracing::warn!(id = %store.id(), %error, "can't be read for a peer");
             }
-            Reason::NotHeld
         })
     });
-    Ok(encoded.await.map_err(|_| Reason::NotHeld)??.into())
+    Ok(encoded.await.map_err(|_| StoreError::NotHeld { block })??.into())
 }
 
 /// What answers a request while the user wants nothing uploaded.

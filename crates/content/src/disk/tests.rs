@@ -155,14 +155,14 @@ fn damage_while_open_is_noticed_and_mended() {
     let data = File::options().write(true).open(folder.path().join("content/film")).unwrap();
     write_all_at(&data, 5 * BLOCK_BYTES + 77, &[!film.bytes[5 * BLOCK_BYTES as usize + 77]]).unwrap();
     assert!(store.encode(8..12).is_ok());
-    assert!(matches!(store.encode(4..8), Err(StoreError::Damaged { blocks: 1, .. })));
+    assert!(matches!(store.encode(4..8), Err(StoreError::Damaged { blocks, .. }) if blocks.count() == 1));
     assert_eq!(store.held(), Blocks::from_iter([0..5, 6..32]));
     assert!(!folder.path().join("held.json").exists());
     // A pair high up: all below it is lost, and comes back with the pair.
     let tree = tree(film.geometry());
     let node = film_node(&film, 16..32);
     write_all_at(store.outboard.get().unwrap(), pair_offset(&tree, node).unwrap(), &[1; 64]).unwrap();
-    assert!(matches!(store.encode(20..21), Err(StoreError::Damaged { blocks: 16, .. })));
+    assert!(matches!(store.encode(20..21), Err(StoreError::Damaged { blocks, .. }) if blocks.count() == 16));
     assert_eq!(store.held(), Blocks::from_iter([0..5, 6..16]));
     fill(&store, &film, [20..21, 5..6]);
     assert_eq!(readable_blocks(&store, &film), Blocks::from_iter([0..16, 20..21]));

@@ -192,7 +192,7 @@ fn a_rotten_import_is_never_written_to() {
     crate::disk::file::write_all_at(&file, 3 * BLOCK_BYTES, &[!film.bytes[3 * BLOCK_BYTES as usize]])
         .unwrap();
     file.set_modified(modified).unwrap();
-    assert!(matches!(store.encode(3..4), Err(StoreError::Damaged { blocks: 1, .. })));
+    assert!(matches!(store.encode(3..4), Err(StoreError::Damaged { blocks, .. }) if blocks.count() == 1));
     assert!(library.entry(film.id).unwrap().broken);
     let error = store.accept(3..4, &film.encoding(3..4)).unwrap_err();
     assert!(matches!(error.fault, Fault::Store(StoreError::Imported { .. })));
@@ -331,7 +331,10 @@ fn only_the_whole_is_exported() {
     file.set_modified(modified).unwrap();
     let library = Library::open(folder.path()).unwrap();
     let error = library.export(film.id, &folder.path().join("rotten")).unwrap_err();
-    assert!(matches!(error, LibraryError::Store(StoreError::Damaged { blocks: 1, .. })), "{error}");
+    assert!(
+        matches!(&error, LibraryError::Store(StoreError::Damaged { blocks, .. }) if blocks.count() == 1),
+        "{error}"
+    );
     assert!(!folder.path().join("rotten").exists());
 }
 

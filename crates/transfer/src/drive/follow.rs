@@ -10,10 +10,15 @@ use crate::{trace::Trace, trackers::Trackers};
 impl Drive {
     pub(super) fn fetch(&mut self, fetch: Fetch, trackers: &Trackers) {
         self.finding.add(&self.parts.shared.link.id, trackers);
-        let store = &self.parts.shared.store;
-        if self.schedule.is_some() || store.complete() {
-            return;
+        self.wanted = Some(fetch);
+        if self.schedule.is_none() && !self.parts.shared.store.complete() {
+            self.begin(fetch);
         }
+    }
+
+    /// Begins to fetch what is missing.
+    pub(super) fn begin(&mut self, fetch: Fetch) {
+        let store = &self.parts.shared.store;
         self.began = Instant::now();
         let film = Film {
             geometry: store.geometry(),
@@ -26,6 +31,9 @@ impl Drive {
         self.proved = film.size_proved;
         let seed = rand::random();
         self.schedule = Some(Schedule::new(film, fetch, seed));
+        if self.paused {
+            self.handle(Event::Pause(true));
+        }
         // Whoever is connected already may have what is wanted now.
         let joined: Vec<_> =
             self.peers.iter().map(|(peer, c)| (*peer, c.id, c.group, c.role, c.has.clone())).collect();

@@ -23,7 +23,7 @@ use nearcast_protocol::{
     pieces::Reason,
     tracker::{PeerList, Received},
 };
-use nearcast_schedule::{Event, Peer, RequestId, Schedule};
+use nearcast_schedule::{Event, Fetch, Peer, RequestId, Schedule};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -83,6 +83,8 @@ pub(crate) struct Drive {
     reports: Reports,
     jobs: JoinSet<Done>,
     schedule: Option<Schedule>,
+    /// How it is wanted, if it is not only served.
+    wanted: Option<Fetch>,
     began: Instant,
     wake: Option<Duration>,
     peers: BTreeMap<Peer, Connected>,
@@ -160,6 +162,7 @@ impl Drive {
             reports: mpsc::channel(REPORTS),
             jobs: JoinSet::new(),
             schedule: None,
+            wanted: None,
             began: now,
             wake: None,
             peers: BTreeMap::new(),
@@ -305,6 +308,7 @@ impl Drive {
                 self.paused = on;
                 self.handle(Event::Pause(on));
             }
+            Command::Damaged(blocks) => self.damaged(&blocks),
             Command::Incoming(stream, hello) => self.incoming(*stream, hello),
         }
     }

@@ -43,6 +43,7 @@ impl Drive {
                     connected.last_upload = Instant::now();
                 }
             }
+            Report::Damaged(blocks) => self.damaged(&blocks),
             Report::Ended(ending) => self.ended(peer, ending),
         }
     }
@@ -79,6 +80,25 @@ impl Drive {
         }
     }
 
+    /// What the disk has lost is taken back from everyone, and fetched anew if the film is wanted.
+    pub(super) fn damaged(&mut self, blocks: &Blocks) {
+        // Some of it may have come again by now.
+        let lost = blocks.difference(&self.parts.shared.store.held());
+        if lost.is_empty() {
+            return;
+        }
+        self.announce.0 = self.announce.0.difference(&lost);
+        self.say(Frame::gone(&lost));
+        if self.schedule.is_none()
+            && let Some(fetch) = self.wanted
+        {
+            self.begin(fetch);
+        } else {
+            self.handle(Event::Lost(lost));
+        }
+        self.show();
+    }
+
     fn completed(&mut self) {
         self.tell_peers();
         self.show();
@@ -102,8 +122,13 @@ impl Drive {
     /// Says what is new to everyone who is connected, and to the trackers.
     pub(super) fn tell_peers(&mut self) {
         let (blocks, _) = std::mem::take(&mut self.announce);
+        self.say(Frame::have(&blocks));
+    }
+
+    /// Says what is held, or no longer is, to everyone who is connected, and how much of it to the trackers.
+    fn say(&mut self, frames: Vec<Frame>) {
         let mut lost = BTreeSet::new();
-        for frame in Frame::have(&blocks) {
+        for frame in frames {
             for (peer, connected) in &self.peers {
                 if !connected.session.order(Order::Say(frame.clone())) {
                     lost.insert(*peer);
