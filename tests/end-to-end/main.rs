@@ -4,6 +4,7 @@ mod bad;
 mod kept;
 mod load;
 mod manners;
+mod memory;
 mod opened;
 mod players;
 mod publisher;
