@@ -1,7 +1,7 @@
 # The project's commands; each does its work in scripts/ or by cargo. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench bench-publisher bench-tracker lab lab-report sim
+.PHONY: help run test lint bench bench-publisher bench-tracker bench-transfer lab lab-report sim
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,12 @@ bench-tracker: ## Measure the tracker: its memory, its rates, and on the wire be
 	scripts/install-packages build lab
 	cargo bench -p nearcast-tracker --bench engine
 	cargo bench -p nearcast-tracker --bench wire
+
+bench-transfer: ## Measure a film carried over loopback: MB/s and processor time for each GB, beside libtorrent and rqbit
+	scripts/check-tools
+	scripts/install-packages build run bench
+	scripts/lab-peers
+	scripts/bench-transfer
 
 lab: ## Measure ours beside others in real networks on this machine (SCENARIO=name for one); takes root
 	scripts/check-tools
