@@ -363,27 +363,34 @@ impl Swarm {
         }
     }
 
-    /// Notes what a node holds; what it holds nothing of is what it doesn't hold.
+    /// Notes what a node holds; what it holds nothing of is what it doesn't hold. What is said last counts.
     fn hold(&mut self, slot: Slot, holdings: &[Holding]) {
-        let gone = holdings.iter().filter(|holding| holding.permille == 0);
-        let gone: Vec<_> = gone.map(|holding| holding.resource).collect();
-        self.let_go_of_some(slot, &gone);
-        for holding in holdings.iter().filter(|holding| holding.permille > 0) {
-            let Some(node) = self.nodes.get_mut(slot).filter(|node| node.has_port()) else { return };
-            let Some(stand) = node.stand(slot, &self.homes) else { return };
-            let holder = Holder::new(stand.key.home(), slot, node.role, holding.permille);
-            let known = self.resources.number_of(&holding.resource);
-            let held = known.is_some_and(|number| self.resources.holder(number, stand).is_some());
-            let full =
-                self.lists.get(&node.held).len() >= self.rules.per_node || self.held >= self.rules.holdings;
-            if full && !held {
-                continue;
+        let is_gone = |holding: &Holding| holding.permille == 0;
+        for run in holdings.chunk_by(|one, next| is_gone(one) == is_gone(next)) {
+            if run.iter().any(is_gone) {
+                let gone: Vec<_> = run.iter().map(|holding| holding.resource).collect();
+                self.let_go_of_some(slot, &gone);
+            } else {
+                run.iter().for_each(|holding| self.hold_one(slot, holding));
             }
-            let Some(number) = known.or_else(|| self.resources.insert(&holding.resource)) else { continue };
-            if self.resources.set(number, holder, stand.behind) {
-                self.held += 1;
-                self.lists.push(&mut node.held, number);
-            }
+        }
+    }
+
+    fn hold_one(&mut self, slot: Slot, holding: &Holding) {
+        let Some(node) = self.nodes.get_mut(slot).filter(|node| node.has_port()) else { return };
+        let Some(stand) = node.stand(slot, &self.homes) else { return };
+        let holder = Holder::new(stand.key.home(), slot, node.role, holding.permille);
+        let known = self.resources.number_of(&holding.resource);
+        let held = known.is_some_and(|number| self.resources.holder(number, stand).is_some());
+        let full =
+            self.lists.get(&node.held).len() >= self.rules.per_node || self.held >= self.rules.holdings;
+        if full && !held {
+            return;
+        }
+        let Some(number) = known.or_else(|| self.resources.insert(&holding.resource)) else { return };
+        if self.resources.set(number, holder, stand.behind) {
+            self.held += 1;
+            self.lists.push(&mut node.held, number);
         }
     }
 
