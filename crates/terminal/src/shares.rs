@@ -67,6 +67,8 @@ pub(crate) struct Task {
     pub path: PathBuf,
     /// What it was when it was read last, if it hasn't changed since.
     pub known: Option<ResourceId>,
+    /// What it was before it was changed.
+    pub outdated: Option<ResourceId>,
     pub done: Arc<AtomicU64>,
     pub called_off: CallOff,
 }
@@ -163,17 +165,22 @@ impl Shares {
                     continue;
                 }
             };
-            let as_it_was = share.kept.is(&metadata);
-            share.kept.size = metadata.len();
-            share.kept.modified = metadata.modified().ok();
-            let known = share.kept.id.as_ref().filter(|_| as_it_was).and_then(|id| id.parse().ok());
+            let mut outdated = None;
+            if !share.kept.is(&metadata) {
+                // The new stamp must never stand beside the old content's id.
+                outdated = share.kept.id.take().and_then(|id| id.parse().ok());
+                share.kept.size = metadata.len();
+                share.kept.modified = metadata.modified().ok();
+                self.unsaved = true;
+            }
+            let known = share.kept.id.as_ref().and_then(|id| id.parse().ok());
             let (done, called_off) = (Arc::<AtomicU64>::default(), CallOff::default());
             share.state = State::Reading {
                 done: Arc::clone(&done),
                 called_off: called_off.clone(),
                 since: Instant::now(),
             };
-            return Some(Task { number: share.number, path, known, done, called_off });
+            return Some(Task { number: share.number, path, known, outdated, done, called_off });
         }
     }
 
@@ -304,82 +311,4 @@ fn left_ms(done: u64, size: u64, passed: Duration) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn link(name: &str) -> Link {
-        let id = "a".repeat(52).parse().unwrap();
-        Link { id, name: name.into(), size: 3, trackers: Vec::new(), sources: Vec::new(), token: None }
-    }
-
-    #[test]
-    fn one_is_read_at_a_time_and_the_list_comes_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let (one, other) = (folder.path().join("one.mp4"), folder.path().join("other.mp4"));
-        std::fs::write(&one, "one").unwrap();
-        std::fs::write(&other, "other").unwrap();
-        let (mut shares, trouble) = Shares::open(folder.path());
-        assert!(trouble.is_none() && shares.is_empty());
-        shares.add(&one).unwrap();
-        shares.add(&other).unwrap();
-        shares.add(&one).unwrap();
-        assert_eq!(shares.shown(|_| 0).len(), 2, "the same file is shared once");
-        let first = shares.begin().unwrap();
-        assert!(shares.begin().is_none() && first.known.is_none());
-        assert!(shares.ended(first.number, Ok(link("one.mp4"))));
-        let second = shares.begin().unwrap();
-        assert!(shares.ended(second.number, Err(gone(&other, "broken"))));
-        shares.sent(&link("").id.to_string(), 7);
-        shares.save().unwrap();
-
-        let (mut again, _) = Shares::open(folder.path());
-        let task = again.begin().unwrap();
-        assert_eq!(task.known, Some(link("").id), "what hasn't changed isn't read again");
-        assert_eq!(again.shown(|_| 0)[1].sent, 7);
-        std::fs::write(&one, "another").unwrap();
-        let (mut changed, _) = Shares::open(folder.path());
-        assert!(changed.begin().unwrap().known.is_none());
-    }
-
-    #[test]
-    fn a_changed_file_is_offered_no_longer_and_can_be_shared_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("one.mp4");
-        std::fs::write(&path, "one").unwrap();
-        let (mut shares, _) = Shares::open(folder.path());
-        shares.add(&path).unwrap();
-        let task = shares.begin().unwrap();
-        shares.ended(task.number, Ok(link("one.mp4")));
-        assert!(shares.look().is_empty());
-        std::fs::write(&path, "longer").unwrap();
-        assert_eq!(shares.look(), [link("").id]);
-        assert!(matches!(shares.shown(|_| 0)[0].state, ShareState::Failed { .. }));
-        shares.add(&path).unwrap();
-        assert!(shares.begin().unwrap().known.is_none());
-        assert!(!shares.ended(task.number, Ok(link("late"))), "the answer to an old reading");
-    }
-
-    #[test]
-    fn what_stops_or_starts_anew_is_called_off() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("one.mp4");
-        std::fs::write(&path, "one").unwrap();
-        let (mut shares, _) = Shares::open(folder.path());
-        shares.add(&path).unwrap();
-        let task = shares.begin().unwrap();
-        shares.again();
-        assert!(task.called_off.token.is_cancelled());
-        let task = shares.begin().unwrap();
-        assert!(shares.ended(task.number, Ok(link("one.mp4"))));
-        assert_eq!(shares.stop(task.number), Some(link("").id));
-        assert!(shares.is_empty() && shares.add(Path::new("/none/such")).is_err());
-    }
-
-    #[test]
-    fn a_list_that_cant_be_read_is_put_aside() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("shares.json"), "[{").unwrap();
-        let (shares, trouble) = Shares::open(folder.path());
-        assert!(shares.is_empty() && trouble.unwrap().contains("shares.json.broken"));
-    }
-}
+mod tests;

@@ -126,4 +126,32 @@ async fn what_cant_be_shared_is_said_and_the_others_go_on() {
     share(&rig, &[&clip]).await;
     rig.until("the new link", |screen| link(&screen.shares[0]).is_some()).await;
     rig.end().await;
+    let library = fs::read_dir(root.path().join("films/library")).unwrap();
+    let ids = library.filter(|entry| entry.as_ref().unwrap().file_name().len() == 52).count();
+    assert_eq!(ids, 1, "what the file was before is forgotten");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_that_was_watched_stays_when_a_copy_of_it_is_shared_no_longer() {
+    let root = tempfile::tempdir().unwrap();
+    let clip = root.path().join("clip.webm");
+    film(&clip, 50);
+    let giver = root.path().join("giver");
+    let rig = Rig::start(&giver);
+    rig.begin(&giver).await;
+    share(&rig, &[&clip]).await;
+    let screen = rig.until("the link", all_shared).await;
+    let address = link(&screen.shares[0]).unwrap();
+    let viewer = root.path().join("viewer");
+    watched(&viewer, &address).await;
+
+    let again = Rig::start(&viewer);
+    let before = again.until("the film kept", |screen| screen.storage.used > 0).await.storage.used;
+    share(&again, &[&clip]).await;
+    let screen = again.until("the link", all_shared).await;
+    again.terminal.act(Command::StopSharing { id: screen.shares[0].id }).await;
+    let screen = again.until("an empty list", |screen| screen.shares.is_empty()).await;
+    assert_eq!(screen.storage.used, before, "what was watched is still kept");
+    again.end().await;
+    rig.end().await;
 }

@@ -2,9 +2,9 @@
 
 use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
-use nearcast_content::ImportProgress;
-use nearcast_protocol::Link;
-use nearcast_transfer::ControllerError;
+use nearcast_content::{ImportProgress, Origin};
+use nearcast_protocol::{Link, ResourceId};
+use nearcast_transfer::{Controller, ControllerError};
 
 use super::State;
 use crate::{
@@ -32,7 +32,7 @@ impl State {
 
     pub(super) async fn stop_sharing(&mut self, number: u32) {
         if let (Some(id), Some(node)) = (self.shares.stop(number), &self.node)
-            && node.controller.library().iter().any(|entry| entry.link.id == id)
+            && only_here_to_be_shared(&node.controller, &id)
             && let Err(error) = node.controller.remove(id, false).await
         {
             self.notice(Message { code: Code::Disk, detail: error.to_string() });
@@ -59,7 +59,9 @@ impl State {
     /// What was changed or taken away is offered no longer.
     pub(super) fn look_at_shares(&mut self) {
         for id in self.shares.look() {
-            if let Some(node) = &self.node {
+            if let Some(node) = &self.node
+                && only_here_to_be_shared(&node.controller, &id)
+            {
                 node.controller.withhold(&id);
             }
         }
@@ -73,13 +75,19 @@ impl State {
         }
         let Some(node) = &self.node else { return };
         let Some(task) = self.shares.begin() else { return };
+        if let Some(outdated) = task.outdated
+            && broken(&node.controller, &outdated)
+            && let Err(error) = node.controller.remove(outdated, false).await
+        {
+            tracing::warn!(%error, "what a changed file was before can't be forgotten");
+        }
         let trackers = match &self.own_tracker {
             Some(tracker) => tracker.addresses().to_vec(),
             None => node.controller.settings().trackers.clone(),
         };
         let (controller, inputs) = (node.controller.clone(), self.inputs.clone());
         self.reading = Some(tokio::spawn(async move {
-            let Task { number, path, known, done, called_off } = task;
+            let Task { number, path, known, done, called_off, .. } = task;
             let probed = match known {
                 Some(_) => Ok(()),
                 None => tokio::select! {
@@ -133,6 +141,18 @@ impl State {
             }
         }
     }
+}
+
+/// Whether the library has it for nothing but the owner's file. What was watched as well has data of its own,
+/// which stays when the file is shared no longer.
+fn only_here_to_be_shared(controller: &Controller, id: &ResourceId) -> bool {
+    controller.library().iter().any(|entry| entry.link.id == *id && entry.origin == Origin::Imported)
+}
+
+/// Whether the owner's file is no longer what the library has it for: a twin elsewhere keeps it whole.
+fn broken(controller: &Controller, id: &ResourceId) -> bool {
+    let mut library = controller.library().into_iter();
+    library.any(|entry| entry.link.id == *id && entry.origin == Origin::Imported && entry.broken)
 }
 
 /// Whether it is a video at all, before a long file is read for nothing.
