@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use minicbor::{Decode, Encode};
 use nearcast_protocol::{PeerId, tracker::Reach};
 
 use crate::{
@@ -15,6 +16,16 @@ use crate::{
 /// half of a lease it was last dialled, counted from the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Dialled(u8);
+
+/// What dialling a node has proved, as a snapshot keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Verdict {
+    #[n(0)]
+    pub reached: bool,
+    /// Whether the node was told.
+    #[n(1)]
+    pub told: bool,
+}
 
 const VERDICT: u8 = 0b11;
 /// It was dialled, and nothing has come of it yet.
@@ -38,6 +49,11 @@ impl Dialled {
             IN_VAIN => Some(Reach::Nat),
             _ => None,
         }
+    }
+
+    pub fn verdict(self) -> Option<Verdict> {
+        let reached = self.reach()? == Reach::Public;
+        Some(Verdict { reached, told: !self.untold() })
     }
 
     /// Whether the verdict isn't the one that the node was told.
@@ -136,7 +152,7 @@ impl Swarm {
             let home = if behind { self.homes.enter(Home::Address(observed)) } else { Some(node.home) };
             let Some(home) = home else { return false };
             for number in self.lists.get(&node.held) {
-                self.resources.shift(*number, from, home, behind, node.role);
+                self.resources.shift(number.number(), from, home, behind, node.role);
             }
             if from.behind {
                 self.homes.leave(from.key.home());
@@ -145,6 +161,19 @@ impl Swarm {
         node.dialled = dialled;
         node.reach = dialled.reach().unwrap_or(node.reach);
         true
+    }
+
+    /// Takes in what was proved of a node before a restart.
+    pub(crate) fn restore_verdict(&mut self, now: Duration, peer: &PeerId, verdict: Verdict) {
+        let node = |swarm: &Self| swarm.nodes.get(swarm.nodes.slot_of(peer)?).and_then(Target::of);
+        let Some(target) = node(self) else { return };
+        self.dialling(now, peer);
+        self.set_reached(now, peer, target.observed, target.port, verdict.reached);
+        if let Some(node) = self.nodes.slot_of(peer).and_then(|slot| self.nodes.get_mut(slot))
+            && verdict.told
+        {
+            node.dialled.tell();
+        }
     }
 
     /// Gives a node that is taken in again a home behind its address, if it needs one.

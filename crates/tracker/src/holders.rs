@@ -232,10 +232,10 @@ impl Holders {
     }
 }
 
-/// The room that so many holders are given. Most chunks are full long before they have doubled, and with few
-/// sizes the room that one grows out of fits the next.
+/// The room that so many holders are given: little more than they take, and in few sizes, so that the room that
+/// one grows out of fits the next.
 fn room(holders: usize) -> usize {
-    holders.next_multiple_of(if holders <= 16 { 4 } else { 32 })
+    holders.next_multiple_of(if holders <= 64 { 4 } else { 16 })
 }
 
 impl Chunk {

@@ -456,7 +456,7 @@ impl<'a> Listed<'a> {
     fn to_peer(self) -> Option<ListedPeer> {
         let Self { node, listing, .. } = self;
         let peer: PeerId = node.identity.peer()?;
-        let addresses = node.addresses_for(listing.asker, &listing.swarm.lists);
+        let addresses = node.addresses_for(listing.asker, &listing.swarm.locals);
         Some(ListedPeer {
             address: PeerAddress::new(peer, addresses),
             group: self.group(),

@@ -4,6 +4,8 @@
 //! allocator's rounding. Here a list is 8 bytes and its numbers lie with all others'. A list that grows out
 //! of its place moves, and its place goes to the next one of that size.
 
+use std::marker::PhantomData;
+
 /// Places are multiples of this many numbers.
 const GRAIN: usize = 4;
 /// Up to this many numbers a list has the smallest place it fits in; beyond, one at most an eighth too large,
@@ -12,28 +14,29 @@ const FINE: usize = 64;
 
 /// Where a list lies. Only the [`Lists`] that made it can read it; it has to be freed there.
 #[derive(Debug, Default)]
-pub(crate) struct List {
+pub(crate) struct List<N> {
     /// In grains.
     at: u32,
     len: u16,
+    of: PhantomData<N>,
 }
 
-/// All lists.
+/// All lists of one kind of number.
 #[derive(Default)]
-pub(crate) struct Lists {
-    numbers: Vec<u32>,
+pub(crate) struct Lists<N> {
+    numbers: Vec<N>,
     /// Free places by their size in grains.
     free: Vec<Vec<u32>>,
 }
 
-impl Lists {
-    pub fn get(&self, list: &List) -> &[u32] {
+impl<N: Copy + Default + Ord> Lists<N> {
+    pub fn get(&self, list: &List<N>) -> &[N] {
         let at = list.at as usize * GRAIN;
         self.numbers.get(at..at + usize::from(list.len)).unwrap_or_default()
     }
 
     /// Appends a number; `false` if the list is as long as lists get.
-    pub fn push(&mut self, list: &mut List, number: u32) -> bool {
+    pub fn push(&mut self, list: &mut List<N>, number: N) -> bool {
         let len = usize::from(list.len);
         let Ok(longer) = u16::try_from(len + 1) else { return false };
         if len == size(len) {
@@ -45,7 +48,7 @@ impl Lists {
     }
 
     /// Takes a number out; the last takes its place.
-    pub fn remove(&mut self, list: &mut List, number: u32) {
+    pub fn remove(&mut self, list: &mut List<N>, number: N) {
         let numbers = self.get(list);
         let Some(index) = numbers.iter().position(|held| *held == number) else { return };
         let (len, last) = (numbers.len() - 1, numbers.last().copied().unwrap_or_default());
@@ -61,7 +64,7 @@ impl Lists {
     }
 
     /// Takes out all of the numbers, which are sorted.
-    pub fn remove_all(&mut self, list: &mut List, numbers: &[u32]) {
+    pub fn remove_all(&mut self, list: &mut List<N>, numbers: &[N]) {
         if numbers.is_empty() {
             return;
         }
@@ -81,19 +84,19 @@ impl Lists {
         list.len = u16::try_from(kept).unwrap_or(list.len);
     }
 
-    pub fn clear(&mut self, list: &mut List) {
+    pub fn clear(&mut self, list: &mut List<N>) {
         let old = std::mem::take(list);
         self.release(old.at, size(usize::from(old.len)));
     }
 
-    fn set(&mut self, list: &List, index: usize, number: u32) {
+    fn set(&mut self, list: &List<N>, index: usize, number: N) {
         if let Some(place) = self.numbers.get_mut(list.at as usize * GRAIN + index) {
             *place = number;
         }
     }
 
     /// Moves a list to a place for `len` numbers.
-    fn move_to(&mut self, list: &mut List, len: usize) {
+    fn move_to(&mut self, list: &mut List<N>, len: usize) {
         let old = std::mem::replace(&mut list.at, 0);
         let held = usize::from(list.len);
         if len > 0 {
@@ -109,7 +112,7 @@ impl Lists {
             return at;
         }
         let at = self.numbers.len();
-        self.numbers.resize(at + size, 0);
+        self.numbers.resize(at + size, N::default());
         // Four thousand million grains are 64 GB.
         u32::try_from(at / GRAIN).unwrap_or(u32::MAX)
     }
@@ -144,7 +147,7 @@ mod tests {
         #[test]
         fn as_so_many_vectors(steps in vec((0usize..4, 0u32..150, any::<u8>()), 0..2_000)) {
             let (mut lists, mut naive) = (Lists::default(), vec![Vec::new(); 4]);
-            let mut places: Vec<List> = (0..4).map(|_| List::default()).collect();
+            let mut places: Vec<List<u32>> = (0..4).map(|_| List::default()).collect();
             for (which, number, what) in steps {
                 match what {
                     0 => {
@@ -180,7 +183,7 @@ mod tests {
     #[test]
     fn what_is_freed_is_used_again() {
         let mut lists = Lists::default();
-        let full = |lists: &mut Lists| {
+        let full = |lists: &mut Lists<u32>| {
             let mut list = List::default();
             (0..1500).for_each(|number| assert!(lists.push(&mut list, number)));
             list

@@ -18,7 +18,7 @@ use crate::{
     home::{Home, HomeId, Homes},
     identity::Identity,
     lists::{List, Lists},
-    resources::Stand,
+    resources::{Short, Stand},
     swarm::Caller,
 };
 
@@ -32,9 +32,9 @@ pub(crate) type Slot = u32;
 pub(crate) struct Node {
     pub identity: Identity,
     /// The numbers of the resources it holds. A node without a port holds nothing.
-    pub held: List,
+    pub held: List<Short>,
     /// Its local addresses, packed.
-    local: List,
+    local: List<u32>,
     pub home: HomeId,
     /// When it last said what it received, in seconds.
     pub reported: u32,
@@ -59,14 +59,14 @@ impl Node {
         caller: &Caller,
         home: HomeId,
         registration: &Registration,
-        lists: &mut Lists,
+        locals: &mut Lists<u32>,
     ) -> Self {
         let may_be_told = |address: &&Multiaddr| may_be_local(address, caller.observed);
         let mut local = List::default();
         // The observed addresses come after them, one for each transport.
         for address in registration.local.iter().filter(may_be_told).take(MAX_ADDRESSES - 2) {
             pack(address, |number| {
-                lists.push(&mut local, number);
+                locals.push(&mut local, number);
             });
         }
         let mut node = Self {
@@ -89,7 +89,7 @@ impl Node {
     }
 
     /// What it registered, as far as it is remembered, but for what it holds.
-    pub fn registration(&self, lists: &Lists) -> Registration {
+    pub fn registration(&self, locals: &Lists<u32>) -> Registration {
         Registration {
             version: String::new(),
             role: self.role,
@@ -97,16 +97,16 @@ impl Node {
             quic_port: self.quic_port,
             reach: self.reach,
             medium: Medium::Unknown,
-            local: unpack(lists.get(&self.local)),
+            local: unpack(locals.get(&self.local)),
             holdings: Vec::new(),
             spare_upload: self.spare_upload(),
         }
     }
 
     /// Gives back what it has in the lists.
-    pub fn clear(&mut self, lists: &mut Lists) {
-        lists.clear(&mut self.held);
-        lists.clear(&mut self.local);
+    pub fn clear(&mut self, held: &mut Lists<Short>, locals: &mut Lists<u32>) {
+        held.clear(&mut self.held);
+        locals.clear(&mut self.local);
     }
 
     /// Whether anyone could dial it at all.
@@ -149,8 +149,8 @@ impl Node {
     }
 
     /// The addresses that one asker may see: local ones only from behind the same public one, and first (R1).
-    pub fn addresses_for(&self, asker: IpAddr, lists: &Lists) -> Vec<Multiaddr> {
-        let mut addresses = if asker == self.observed { unpack(lists.get(&self.local)) } else { Vec::new() };
+    pub fn addresses_for(&self, asker: IpAddr, locals: &Lists<u32>) -> Vec<Multiaddr> {
+        let mut addresses = if asker == self.observed { unpack(locals.get(&self.local)) } else { Vec::new() };
         for address in self.observed_addresses() {
             if !addresses.contains(&address) {
                 addresses.push(address);

@@ -33,7 +33,7 @@ impl Swarm {
             purging.nodes += 1;
             return looked_at;
         }
-        let ids = held.iter().filter_map(|number| Some(self.resources.get(*number)?.0));
+        let ids = held.iter().filter_map(|number| Some(self.resources.get(number.number())?.0));
         let gone: Vec<_> = ids.filter(|id| access.denies_film(id).is_some()).collect();
         for id in &gone {
             self.let_go_of(slot, id);

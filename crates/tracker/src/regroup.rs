@@ -50,7 +50,7 @@ impl Swarm {
         let held = self.lists.get(&node.held);
         let stand = Stand { key: Key::new(left, slot), behind: false };
         for number in held {
-            self.resources.shift(*number, stand, home, false, node.role);
+            self.resources.shift(number.number(), stand, home, false, node.role);
         }
         held.len()
     }

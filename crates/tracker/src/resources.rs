@@ -12,6 +12,24 @@ use crate::{
 
 /// The number that stands for a resource: its id is eight times as large.
 pub(crate) type Number = u32;
+/// More resources than these can't be remembered: their numbers wouldn't fit.
+const NUMBERS: Number = 1 << 24;
+
+/// A [`Number`] as nodes remember what they hold: in three bytes, since it is most of what is remembered of them.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Short([u8; 3]);
+
+impl Short {
+    pub fn of(number: Number) -> Self {
+        let [_, high, middle, low] = number.to_be_bytes();
+        Self([high, middle, low])
+    }
+
+    pub fn number(self) -> Number {
+        let [high, middle, low] = self.0;
+        Number::from_be_bytes([0, high, middle, low])
+    }
+}
 
 pub(crate) struct Resources {
     resources: Slab<Resource>,
@@ -97,7 +115,7 @@ impl Resources {
 
     /// Gives a number to a resource that has none and is about to be held. `None` if numbers have run out.
     pub fn insert(&mut self, id: &ResourceId) -> Option<Number> {
-        let number = u32::try_from(self.resources.vacant_key()).ok()?;
+        let number = u32::try_from(self.resources.vacant_key()).ok().filter(|number| *number < NUMBERS)?;
         self.resources.insert(Resource { id: *id, holders: Holders::default(), behind: None });
         let resources = &self.resources;
         self.numbers.insert(id, number, |number| resources.get(number as usize).map(|known| &known.id));

@@ -207,7 +207,7 @@ impl<'a> Restoring<'a> {
                 let ends = ends.min(self.clock + rules.lease.mul_f64(1.1));
                 let reported = u32::try_from(self.clock.as_secs()).unwrap_or(u32::MAX).min(node.reported);
                 let Self { swarm, clock, dice, .. } = self;
-                swarm.restore(*clock, &caller, &node.registration, ends, reported, dice);
+                swarm.restore(*clock, &caller, &node, ends, reported, dice);
             }
             Contents::Claims(peer, claims) => {
                 self.swarm.claim(self.clock, &peer, &claims);

@@ -21,7 +21,7 @@ use crate::{
     node::{Node, Slot, seconds},
     nodes::Nodes,
     prefix::Prefixes,
-    resources::Resources,
+    resources::{Resources, Short},
     rules::Rules,
     wheel::{Wheel, milliseconds},
 };
@@ -51,8 +51,10 @@ pub struct Swarm {
     pub(crate) nodes: Nodes,
     pub(crate) homes: Homes,
     pub(crate) resources: Resources,
-    /// What nodes hold, and their local addresses.
-    pub(crate) lists: Lists,
+    /// What nodes hold.
+    pub(crate) lists: Lists<Short>,
+    /// Their local addresses.
+    pub(crate) locals: Lists<u32>,
     /// What is written to while a list is made.
     pub(crate) draw: Draw,
     pub(crate) bridges: Bridges,
@@ -74,6 +76,7 @@ impl Swarm {
             homes: Homes::new(),
             resources: Resources::new(),
             lists: Lists::default(),
+            locals: Lists::default(),
             draw: Draw::default(),
             bridges: Bridges::default(),
             distances: Distances::default(),
@@ -155,7 +158,7 @@ impl Swarm {
             return None;
         }
         let home = self.homes.enter(Home::of(caller))?;
-        let mut node = Node::new(now, caller, home, registration, &mut self.lists);
+        let mut node = Node::new(now, caller, home, registration, &mut self.locals);
         let slot = match known {
             Some(slot) => {
                 self.let_go_of_all(slot);
@@ -167,7 +170,7 @@ impl Swarm {
                 // In this order, so that a home that stays isn't given up in between.
                 self.enter_behind(slot);
                 self.leave_behind(&known);
-                known.clear(&mut self.lists);
+                known.clear(&mut self.lists, &mut self.locals);
                 self.homes.leave(known.home);
                 self.prefixes.leave(known.observed);
                 slot
@@ -175,7 +178,7 @@ impl Swarm {
             None => match self.nodes.insert(node) {
                 Ok(slot) => slot,
                 Err(mut node) => {
-                    node.clear(&mut self.lists);
+                    node.clear(&mut self.lists, &mut self.locals);
                     self.homes.leave(home);
                     return None;
                 }
@@ -357,7 +360,7 @@ impl Swarm {
         self.leases.remove(slot);
         if let Some(mut node) = self.nodes.remove(slot) {
             self.leave_behind(&node);
-            node.clear(&mut self.lists);
+            node.clear(&mut self.lists, &mut self.locals);
             self.homes.leave(node.home);
             self.prefixes.leave(node.observed);
         }
@@ -390,7 +393,7 @@ impl Swarm {
         let Some(number) = known.or_else(|| self.resources.insert(&holding.resource)) else { return };
         if self.resources.set(number, holder, stand.behind) {
             self.held += 1;
-            self.lists.push(&mut node.held, number);
+            self.lists.push(&mut node.held, Short::of(number));
         }
     }
 
@@ -400,7 +403,7 @@ impl Swarm {
         let Some(stand) = node.stand(slot, &self.homes) else { return };
         if self.resources.remove(number, stand) {
             self.held -= 1;
-            self.lists.remove(&mut node.held, number);
+            self.lists.remove(&mut node.held, Short::of(number));
         }
     }
 
@@ -418,7 +421,7 @@ impl Swarm {
                 && self.resources.remove(number, stand)
             {
                 self.held -= 1;
-                gone.push(number);
+                gone.push(Short::of(number));
             }
         }
         gone.sort_unstable();
@@ -429,7 +432,7 @@ impl Swarm {
         let Some(node) = self.nodes.get_mut(slot) else { return };
         let Some(stand) = node.stand(slot, &self.homes) else { return };
         for number in self.lists.get(&node.held) {
-            let removed = self.resources.remove(*number, stand);
+            let removed = self.resources.remove(number.number(), stand);
             self.held -= usize::from(removed);
         }
         self.lists.clear(&mut node.held);

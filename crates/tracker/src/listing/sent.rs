@@ -102,7 +102,7 @@ impl Listed<'_> {
         if listing.asker == node.observed {
             // Its local addresses are told to few.
             e.writer_mut().extend_from_slice(peer.bytes());
-            wire::addresses::encode(&node.addresses_for(node.observed, &listing.swarm.lists), e, &mut ())?;
+            wire::addresses::encode(&node.addresses_for(node.observed, &listing.swarm.locals), e, &mut ())?;
             peer = Peer::default();
         } else {
             let many = u8::from(node.tcp_port != 0) + u8::from(node.quic_port != 0);

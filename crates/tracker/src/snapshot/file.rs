@@ -19,7 +19,7 @@ use super::{
     SnapshotError,
     walk::{Passed, Seen},
 };
-use crate::rules::MAX_PER_NODE;
+use crate::{dialled::Verdict, rules::MAX_PER_NODE};
 
 /// What a file of ours begins with.
 const NAME: &[u8; 17] = b"nearcast-tracker\n";
@@ -85,6 +85,8 @@ struct Node {
     registration: Registration,
     #[n(5)]
     held: Vec<(u32, u16)>,
+    #[n(6)]
+    verdict: Option<Verdict>,
 }
 
 #[derive(Encode, Decode)]
@@ -117,6 +119,7 @@ pub struct Kept {
     pub(super) reported: u32,
     pub(super) ends: u64,
     pub(super) registration: Registration,
+    pub(super) verdict: Option<Verdict>,
 }
 
 /// Why a file can't be read.
@@ -181,9 +184,9 @@ impl<W: Write> Writer<W> {
                 next
             })
         };
-        let node = |Seen { peer, observed, reported, ends, registration, held }: Seen| {
+        let node = |Seen { peer, observed, reported, ends, registration, held, verdict }: Seen| {
             let held = held.into_iter().map(|(film, permille)| (number(film), permille)).collect();
-            Node { peer, observed, reported, ends, registration, held }
+            Node { peer, observed, reported, ends, registration, held, verdict }
         };
         let nodes: Vec<_> = passed.nodes.into_iter().map(node).collect();
         if !nodes.is_empty() {
@@ -310,7 +313,7 @@ pub fn read(from: impl Read, path: &Path, told: impl FnMut(Contents)) -> Result<
 }
 
 fn kept(node: Node, films: &[ResourceId]) -> Result<Kept, SnapshotError> {
-    let Node { peer, observed, reported, ends, mut registration, held } = node;
+    let Node { peer, observed, reported, ends, mut registration, held, verdict } = node;
     if held.len() > MAX_PER_NODE {
         return Err(SnapshotError::Senseless("a node holds too much"));
     }
@@ -320,5 +323,5 @@ fn kept(node: Node, films: &[ResourceId]) -> Result<Kept, SnapshotError> {
     };
     let holdings: Option<_> = held.into_iter().map(holding).collect();
     registration.holdings = holdings.ok_or(SnapshotError::Senseless("a node holds what has no name"))?;
-    Ok(Kept { peer, observed, reported, ends, registration })
+    Ok(Kept { peer, observed, reported, ends, registration, verdict })
 }

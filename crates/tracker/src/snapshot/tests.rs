@@ -70,10 +70,22 @@ fn node() -> impl Strategy<Value = (IpAddr, Registration, u8)> {
 }
 
 fn fill(server: &Server, nodes: &[(IpAddr, Registration, u8)], received: u64) {
-    for (ip, registration, claims) in nodes {
+    for (number, (ip, registration, claims)) in nodes.iter().enumerate() {
         let peer = PeerId::random();
         let answer = server.answer(peer, *ip, &Request::Register(registration.clone()));
         assert!(matches!(answer, Answer::Leased(_)));
+        // Some are dialled, of those some are reached, and some are told of it.
+        let dial = |ports: [u16; 2]| {
+            let mut state = server.state();
+            let (now, port) = (server.now(&state), ports.into_iter().find(|port| *port != 0));
+            let port = port.filter(|_| number % 2 == 0)?;
+            state.swarm.dialling(now, &peer);
+            Some(state.swarm.set_reached(now, &peer, *ip, port, number % 8 == 0))
+        };
+        let ports = [registration.tcp_port, registration.quic_port];
+        if number % 3 == 0 {
+            dial(ports);
+        }
         let received = Received { own_group: received, other_groups: 1, publishers: 2 };
         let renewal = Request::Renew(Renewal {
             spare_upload: registration.spare_upload,
@@ -81,6 +93,9 @@ fn fill(server: &Server, nodes: &[(IpAddr, Registration, u8)], received: u64) {
             ..Renewal::default()
         });
         assert!(matches!(server.answer(peer, *ip, &renewal), Answer::Leased(_)));
+        if number % 3 == 1 {
+            dial(ports);
+        }
         let claim =
             |n: u8| Claim { url: format!("https://films.example/{n}"), link: format!("nearcast://{n}") };
         server.answer(peer, *ip, &Request::Claim((0..*claims).map(claim).collect()));

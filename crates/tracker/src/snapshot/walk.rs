@@ -8,7 +8,9 @@ use nearcast_protocol::{
 };
 use rand::Rng;
 
+use super::file::Kept;
 use crate::{
+    dialled::Verdict,
     node::Slot,
     swarm::{Caller, Swarm},
     wheel::milliseconds,
@@ -43,6 +45,8 @@ pub(crate) struct Seen {
     /// Its holdings are apart.
     pub registration: Registration,
     pub held: Vec<(ResourceId, u16)>,
+    /// What came of dialling it.
+    pub verdict: Option<Verdict>,
 }
 
 impl Swarm {
@@ -80,16 +84,17 @@ impl Swarm {
         let node = self.nodes.get(slot)?;
         let stand = node.stand(slot, &self.homes);
         let held = self.lists.get(&node.held).iter().filter_map(|number| {
-            let (id, _) = self.resources.get(*number)?;
-            Some((id, self.resources.holder(*number, stand?)?.permille()))
+            let (id, _) = self.resources.get(number.number())?;
+            Some((id, self.resources.holder(number.number(), stand?)?.permille()))
         });
         Some(Seen {
             peer: node.identity.peer()?,
             observed: node.observed,
             reported: node.reported,
             ends: self.leases.ends(slot)?,
-            registration: node.registration(&self.lists),
+            registration: node.registration(&self.locals),
             held: held.collect(),
+            verdict: node.dialled.verdict(),
         })
     }
 
@@ -98,18 +103,21 @@ impl Swarm {
         &mut self,
         now: Duration,
         caller: &Caller,
-        registration: &Registration,
+        kept: &Kept,
         ends: Duration,
         reported: u32,
         rng: &mut impl Rng,
     ) {
-        if self.register(now, caller, registration, rng).is_none() {
+        if self.register(now, caller, &kept.registration, rng).is_none() {
             return;
         }
         let Some(slot) = self.nodes.slot_of(&caller.peer) else { return };
         self.leases.set(slot, milliseconds(ends));
         if let Some(node) = self.nodes.get_mut(slot) {
             node.reported = reported;
+        }
+        if let Some(verdict) = kept.verdict {
+            self.restore_verdict(now, &caller.peer, verdict);
         }
     }
 }
