@@ -16,9 +16,9 @@ use std::{
 
 use nearcast_protocol::{
     Group, PeerId, ResourceId, Role,
-    tracker::{Holding, Medium, Reach, Received, Registration, Renewal, Request, Rule},
+    tracker::{Find, Holding, Medium, Reach, Received, Registration, Renewal, Request, Rule},
 };
-use nearcast_tracker::{Caller, GroupTable, Place, Rules, Server, Swarm, TopUp};
+use nearcast_tracker::{Caller, GroupTable, Limits, Place, Rules, Server, Swarm, TopUp};
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
 
 const EACH: usize = 20;
@@ -61,6 +61,7 @@ fn measure(holdings: usize) {
     world.ask("lists in range, as messages", &in_range, whole);
     world.ask("lists filled up, as messages", &below, whole);
     world.save();
+    world.half_load();
     println!();
 }
 
@@ -75,6 +76,8 @@ struct World {
     resources: Zipf,
     networks: Zipf,
     now: Duration,
+    /// What has the swarm once callers are answered.
+    server: Option<Server>,
 }
 
 type Asker = (Caller, ResourceId);
@@ -88,6 +91,7 @@ impl World {
             resources: Zipf::new(holdings / 200),
             networks: Zipf::new(NETWORKS),
             now: Duration::from_secs(1),
+            server: None,
         }
     }
 
@@ -229,6 +233,75 @@ impl World {
 }
 
 impl World {
+    /// Lists are asked for at half the rate that one thread gives them at, at moments that chance chooses, first
+    /// alone and then while a snapshot is saved and all nodes get their groups anew. A caller's time is from the
+    /// moment it comes, so one who waits for another counts that too.
+    fn half_load(&mut self) {
+        if !chosen("half load") {
+            return;
+        }
+        let server = self.server.take().unwrap_or_else(|| {
+            Server::new(std::mem::replace(&mut self.swarm, Swarm::new(rules())), GroupTable::default())
+        });
+        let most = u32::MAX;
+        server.set_limits(Limits { pace: most, burst: most, distinct: most, ..Limits::default() });
+        let (mut number, mut bytes) = (0u32, Vec::new());
+        let mut ask = |world: &mut Self| {
+            number = number.wrapping_add(1);
+            let caller = Ipv4Addr::from(0x0a00_0000 + number % ASKERS as u32).into();
+            let film = id_of(world.resources.draw(&mut world.dice));
+            let request = Request::Find(Find { resource: film, token: None, stalled: false });
+            let mut peer = [0; 38];
+            peer[..6].copy_from_slice(&[0, 36, 8, 1, 18, 32]);
+            peer[6..10].copy_from_slice(&(number % ASKERS as u32).to_be_bytes());
+            bytes.clear();
+            server.answer_to(PeerId::from_bytes(&peer).unwrap(), caller, &request, &mut bytes);
+            black_box(&bytes);
+        };
+        let (mut peak, began) = (0u32, Instant::now());
+        while began.elapsed() < TIME {
+            ask(self);
+            peak += 1;
+        }
+        let pause = 2.0 * began.elapsed().as_secs_f64() / f64::from(peak);
+        for busy in [false, true] {
+            let folder = std::env::temp_dir().join(format!("nearcast-engine-{}", std::process::id()));
+            let path = folder.join("snapshot");
+            let working = std::thread::spawn({
+                let server = server.clone();
+                move || match busy {
+                    true => {
+                        server.save(&path).unwrap();
+                        server.set_table(GroupTable::parse("10.0.0.0/8,1,North\n").unwrap());
+                        std::fs::remove_dir_all(folder).unwrap();
+                    }
+                    false => std::thread::sleep(TIME),
+                }
+            });
+            let (mut waits, began, mut next) = (Vec::new(), Instant::now(), 0.0);
+            while !working.is_finished() {
+                next -= pause * (1.0 - self.dice.random::<f64>()).ln();
+                let comes = Duration::from_secs_f64(next);
+                while began.elapsed() < comes {
+                    std::hint::spin_loop();
+                }
+                ask(self);
+                waits.push(began.elapsed() - comes);
+            }
+            waits.sort_unstable();
+            let within = |thousandths: usize| waits[waits.len() * thousandths / 1000].as_secs_f64() * 1e3;
+            println!(
+                "  half load, {:<35} {:>10.0} k/s  {:.3} ms in half of the cases, {:.2} in 99 of 100, {:.2} in 999 of 1000, {:.1} at most",
+                if busy { "snapshot and reload under way" } else { "nothing else under way" },
+                waits.len() as f64 / began.elapsed().as_secs_f64() / 1e3,
+                within(500),
+                within(990),
+                within(999),
+                waits.last().map_or(0.0, |wait| wait.as_secs_f64() * 1e3),
+            );
+        }
+    }
+
     /// Saves everything while somebody goes on asking, and takes it in again.
     fn save(&mut self) {
         if !chosen("snapshot") {
@@ -238,6 +311,7 @@ impl World {
         let path = folder.join("snapshot");
         let swarm = std::mem::replace(&mut self.swarm, Swarm::new(rules()));
         let server = Server::new(swarm, GroupTable::default());
+        self.server = Some(server.clone());
         let saving = std::thread::spawn({
             let (server, path) = (server.clone(), path.clone());
             move || {

@@ -9,6 +9,9 @@ use super::{Server, State};
 const AIM: Duration = Duration::from_micros(200);
 /// How long those who ask have the memory to themselves in between, at least.
 const BREATH: Duration = Duration::from_micros(200);
+/// And so many times as long as a portion took. Those who ask may need half of the time: with a third more taken
+/// from them they would wait ever longer.
+const BREATHS: u32 = 4;
 /// What is done at first.
 const FIRST: usize = 100;
 /// Below, going to and fro would cost more than the work.
@@ -39,10 +42,10 @@ impl Portions {
         done
     }
 
-    /// Lets others come first, for as long as the last portion took.
+    /// Lets others come first, for several times as long as the last portion took.
     pub(crate) fn rest(&self) {
         // One that took very long was put off by the system: nobody was held up by the work.
-        std::thread::sleep(self.last.clamp(BREATH, 10 * AIM));
+        std::thread::sleep((BREATHS * self.last).clamp(BREATH, 10 * AIM));
     }
 
     fn took(&mut self, time: Duration) {
