@@ -9,9 +9,9 @@ use super::{Server, State};
 const AIM: Duration = Duration::from_micros(200);
 /// How long those who ask have the memory to themselves in between, at least.
 const BREATH: Duration = Duration::from_micros(200);
-/// And so many times as long as a portion took. Those who ask may need half of the time: with a third more taken
+/// And so many times as long as a portion took. Those who ask may need half of the time: with much more taken
 /// from them they would wait ever longer.
-const BREATHS: u32 = 4;
+const BREATHS: u32 = 3;
 /// What is done at first.
 const FIRST: usize = 100;
 /// Below, going to and fro would cost more than the work.
