@@ -11,7 +11,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
@@ -26,6 +26,9 @@ use tokio::sync::mpsc;
 
 use crate::upload::{self, Uploads};
 
+/// How often the drive is told how far an answer has come, in either direction, beside its end: a fragment is so
+/// small that waking the drive for each costs more than carrying it.
+const TOLD: Duration = Duration::from_millis(20);
 /// The most orders on the way to a session: a window of requests and as many cancels fit.
 const ORDERS: usize = 256;
 /// Frames from the peer that the sending half hasn't seen yet; beyond it the receiving half waits.
@@ -103,6 +106,9 @@ type Pending = Arc<Mutex<HashMap<u32, Wanted>>>;
 struct Wanted {
     blocks: Range<u64>,
     encoded: BytesMut,
+    /// When the drive was last told how much of it has come, and how much has come since.
+    told: Instant,
+    untold: u64,
 }
 
 /// Whether the peer is given what it requests.
@@ -216,8 +222,7 @@ impl Receiving {
             return Err(Ending::Violation("it sent fragments of nothing"));
         }
         let request = RequestId(data.id);
-        let bytes = data.payload.len() as u64;
-        let finished = {
+        let (progress, finished) = {
             let mut pending = lock(&self.pending);
             // Data for a request that was cancelled a moment ago is late, not wrong.
             let Some(wanted) = pending.get_mut(&data.id) else { return Ok(()) };
@@ -225,12 +230,25 @@ impl Receiving {
             if (wanted.encoded.len() + data.payload.len()) as u64 > limit {
                 return Err(Ending::Violation("it sent more than was asked for"));
             }
+            if wanted.encoded.is_empty() {
+                // It is what was asked for, so it has its place among what may be under way.
+                wanted.encoded.reserve(usize::try_from(limit).unwrap_or_default());
+            }
             wanted.encoded.extend_from_slice(&data.payload);
-            data.last.then(|| pending.remove(&data.id)).flatten()
+            wanted.untold += data.payload.len() as u64;
+            let now = Instant::now();
+            let tell = data.last || now >= wanted.told + TOLD;
+            let progress = tell.then(|| {
+                wanted.told = now;
+                std::mem::take(&mut wanted.untold)
+            });
+            (progress, data.last.then(|| pending.remove(&data.id)).flatten())
         };
-        self.report(Report::Progress { request, bytes }).await?;
+        if let Some(bytes) = progress {
+            self.report(Report::Progress { request, bytes }).await?;
+        }
         let Some(wanted) = finished else { return Ok(()) };
-        let Wanted { blocks, encoded } = wanted;
+        let Wanted { blocks, encoded, .. } = wanted;
         if !self.store.size_proved() && !blocks.contains(&self.store.geometry().last()) {
             return self.report(Report::Unproved { request, blocks, encoded }).await;
         }
@@ -267,6 +285,7 @@ impl Sending {
         let mut fragment: Option<Data> = None;
         // Whether the resource's own limit has let it through.
         let mut through = false;
+        let (mut told, mut untold) = (Instant::now(), 0);
         loop {
             let payload = fragment.as_ref().map_or(0, |data| data.payload.len());
             let frame = tokio::select! {
@@ -335,8 +354,13 @@ impl Sending {
             if (uploads.is_empty() || uploaded == 0) && self.send.flush().await.is_err() {
                 return Ending::Closed;
             }
-            if uploaded > 0 && self.reports.send((self.peer, Report::Uploaded(uploaded))).await.is_err() {
-                return Ending::Closed;
+            untold += uploaded;
+            if untold > 0 && (uploads.is_empty() || told.elapsed() >= TOLD) {
+                told = Instant::now();
+                let report = Report::Uploaded(std::mem::take(&mut untold));
+                if self.reports.send((self.peer, report)).await.is_err() {
+                    return Ending::Closed;
+                }
             }
         }
     }
@@ -345,7 +369,7 @@ impl Sending {
 fn obey(order: Order, pending: &Pending) -> Option<Frame> {
     match order {
         Order::Request(request, blocks) => {
-            lock(pending).insert(request.id, Wanted { blocks, encoded: BytesMut::new() });
+            lock(pending).insert(request.id, Wanted { blocks, encoded: BytesMut::new(), told: Instant::now(), untold: 0 });
             Some(Frame::Request(request))
         }
         Order::Cancel(RequestId(id)) => lock(pending).remove(&id).map(|_| Frame::Cancel(id)),
