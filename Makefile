@@ -1,7 +1,7 @@
 # The project's commands; each does its work in scripts/ or by cargo. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench bench-publisher bench-tracker bench-transfer lab lab-report sim
+.PHONY: help run test lint bench bench-publisher bench-tracker bench-transfer lab lab-report sim soak
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -47,6 +47,12 @@ bench-transfer: ## Measure a film carried over loopback: MB/s and processor time
 	scripts/install-packages build run bench
 	scripts/lab-peers
 	scripts/bench-transfer
+
+soak: ## Run twenty nodes for an hour with random faults, and see that nothing grows (SOAK='--minutes 10 --seed 2')
+	scripts/check-tools
+	scripts/install-packages build
+	cargo build -p nearcast-transfer -p nearcast-tracker -p nearcast-tests --bins
+	$${CARGO_TARGET_DIR:-target}/debug/nearcast-soak $(SOAK)
 
 lab: ## Measure ours beside others in real networks on this machine (SCENARIO=name for one); takes root
 	scripts/check-tools

@@ -9,6 +9,7 @@ mod opened;
 mod players;
 mod publisher;
 mod rule;
+mod soak;
 mod swarm;
 mod tokens;
 mod traced;
