@@ -369,7 +369,10 @@ impl Sending {
 fn obey(order: Order, pending: &Pending) -> Option<Frame> {
     match order {
         Order::Request(request, blocks) => {
-            lock(pending).insert(request.id, Wanted { blocks, encoded: BytesMut::new(), told: Instant::now(), untold: 0 });
+            lock(pending).insert(
+                request.id,
+                Wanted { blocks, encoded: BytesMut::new(), told: Instant::now(), untold: 0 },
+            );
             Some(Frame::Request(request))
         }
         Order::Cancel(RequestId(id)) => lock(pending).remove(&id).map(|_| Frame::Cancel(id)),
