@@ -9,4 +9,5 @@ mod player;
 mod playing;
 mod record;
 mod sharing;
+mod storm;
 mod world;

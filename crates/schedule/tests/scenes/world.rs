@@ -110,6 +110,8 @@ pub struct World {
     pub broken: u64,
     /// How long verifying takes.
     pub verdict: Duration,
+    /// Of a thousand answers and parts of answers so many are never told to the schedule.
+    pub lost: u32,
     peers: BTreeMap<Peer, Serving>,
     open: BTreeMap<RequestId, (Peer, Range<u64>)>,
     kept_aside: Vec<RequestId>,
@@ -141,6 +143,7 @@ impl World {
             asked: 0,
             broken: 0,
             verdict: Duration::ZERO,
+            lost: 0,
             peers: BTreeMap::new(),
             open: BTreeMap::new(),
             kept_aside: Vec::new(),
@@ -230,8 +233,17 @@ impl World {
         if let Event::Pause(paused) = event {
             self.paused = paused;
         }
-        self.schedule.handle(self.now, event);
+        let may_be_lost =
+            matches!(event, Event::Progress { .. } | Event::Verified { .. } | Event::Failed { .. });
+        if !(may_be_lost && self.lost > 0 && self.chance(self.lost)) {
+            self.schedule.handle(self.now, event);
+        }
         self.poll();
+    }
+
+    /// What is asked for and not answered.
+    pub fn on_the_way(&self) -> impl Iterator<Item = &Range<u64>> {
+        self.open.values().map(|(_, blocks)| blocks)
     }
 
     pub fn chance(&mut self, of_a_thousand: u32) -> bool {
@@ -397,7 +409,10 @@ impl World {
                 // One viewer's world: nobody is there to be told.
                 Action::Import { .. } => {}
                 Action::Cancel { peer, request } => {
-                    let (of, blocks) = self.open.remove(&request).expect("only what is open is cancelled");
+                    let Some((of, blocks)) = self.open.remove(&request) else {
+                        assert!(self.lost > 0, "only what is open is cancelled");
+                        continue;
+                    };
                     assert_eq!(of, peer);
                     self.broken += blocks.end - blocks.start;
                     let delay = self.peers[&peer].node.round_trip / 2;
