@@ -22,7 +22,7 @@
 //! | `film`, `event`, `action` | the words: what is fetched, what happened, what to do |
 //! | `schedule` | [`Schedule`]: the state, and what each event does to it |
 //! | `demand`, `reader` | what is wanted by when; how a cursor is made of reads |
-//! | `assign`, `rescue` | who is asked; who is asked instead |
+//! | `assign`, `rescue`, `budget` | who is asked; who is asked instead, and what that may cost |
 //! | `import` | who of a group fetches what into it, so that it comes in once |
 //! | `neighbour`, `rate` | what is known of a peer |
 //! | `wait`, `statistics` | why the picture waits, in one sentence; how much came from where |
@@ -30,6 +30,7 @@
 
 mod action;
 mod assign;
+mod budget;
 mod demand;
 mod event;
 mod film;

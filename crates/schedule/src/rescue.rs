@@ -7,7 +7,7 @@
 
 use std::{ops::Range, time::Duration};
 
-use nearcast_protocol::pieces::Class;
+use nearcast_protocol::pieces::{Class, MAX_FRAGMENT};
 
 use crate::{
     action::Because,
@@ -96,16 +96,23 @@ impl Schedule {
     pub(crate) fn rescue(&mut self, now: Duration, lanes: &[Lane]) {
         let mut overtaken: Vec<(Peer, RequestId, bool)> = Vec::new();
         let mut candidates = None;
+        let mut budget = std::mem::take(&mut self.budget);
         for (peer, neighbour) in &self.peers {
             let (rate, falters) = (neighbour.rate(now), neighbour.falters(now));
             let silence = if falters { neighbour.silence(now) } else { Duration::ZERO };
             let mut ahead = 0;
+            let sends_another =
+                neighbour.requests.values().any(|request| request.received > 0 && !request.has_come());
             for (id, request) in &neighbour.requests {
                 ahead += request.remaining();
                 if request.has_come() && !falters {
                     continue;
                 }
                 let begun = request.received > 0;
+                // Of what is being sent a fragment at least is on its way, and that may be any that hasn't begun.
+                let on_its_way = crate::rate::bytes_in(neighbour.latency, rate).max(MAX_FRAGMENT as u64);
+                let coming = if begun || !sends_another { on_its_way } else { 0 };
+                let cost = request.received + coming.min(request.remaining());
                 let lag = if begun { Duration::ZERO } else { neighbour.latency };
                 let eta = lag + silence + crate::rate::time_for(ahead, rate);
                 let Some(deadline) = urgency(lanes, &request.blocks) else { continue };
@@ -128,13 +135,17 @@ impl Schedule {
                     .min_by_key(|(eta, other)| (*eta, other.peer));
                 if let Some((sooner, other)) = alternative
                     && (if falters { sooner } else { sooner * 3 / 2 }) + GAIN < eta
+                    // Whoever has gone silent isn't waited for, whatever that costs.
+                    && (falters || budget.affords(now, cost))
                 {
+                    budget.spend(now, cost);
                     other.queued += request.bytes;
                     overtaken.push((*peer, *id, falters));
                     ahead -= request.remaining();
                 }
             }
         }
+        self.budget = budget;
         for (peer, request, falters) in overtaken {
             if let Some(neighbour) = self.peers.get_mut(&peer).filter(|_| falters) {
                 neighbour.suspect(now);

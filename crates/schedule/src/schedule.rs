@@ -11,6 +11,7 @@ use nearcast_protocol::{Blocks, Geometry, Group};
 use crate::{
     action::{Action, Because},
     assign::{LAST_RESORT, Pick, Unmet},
+    budget::Budget,
     demand::{Rank, missing},
     event::{Event, Failure},
     film::{Fetch, Film, Peer, Reader, RequestId},
@@ -52,6 +53,7 @@ pub struct Schedule {
     pub(crate) paused: bool,
     pub(crate) tail_wanted: bool,
     pub(crate) received: Received,
+    pub(crate) budget: Budget,
     /// What this node fetches into the group.
     pub(crate) own_imports: OwnImports,
     /// When the group, or this node itself, last got something that was missing here.
@@ -90,6 +92,7 @@ impl Schedule {
             paused: false,
             tail_wanted: true,
             received: Received::default(),
+            budget: Budget::default(),
             own_imports: OwnImports::default(),
             group_moved: Duration::ZERO,
             own_name: film.own_name,
@@ -156,6 +159,7 @@ impl Schedule {
                 if let Some(neighbour) = self.peers.get_mut(&peer) {
                     neighbour.receive(now, request, bytes);
                     self.received.payload = self.received.payload.saturating_add(bytes);
+                    self.budget.came(now, bytes);
                     self.due = true;
                 }
             }

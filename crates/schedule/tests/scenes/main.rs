@@ -7,6 +7,7 @@ mod faults;
 mod groups;
 mod player;
 mod playing;
+mod promises;
 mod record;
 mod sharing;
 mod storm;

@@ -61,6 +61,11 @@ impl Player {
         }
     }
 
+    /// The byte whose read waits, if one does.
+    pub fn waits_for(&self) -> Option<u64> {
+        self.told_waiting
+    }
+
     pub fn seek(&mut self, now: Duration, to: u64) {
         (self.from, self.at, self.picture, self.started) = (to, to, false, false);
         (self.clock, self.told_waiting, self.ended) = (Clock::Filling(now), None, false);

@@ -108,6 +108,11 @@ pub struct World {
     /// Blocks asked for, again and again, and of them those cancelled or failed.
     pub asked: u64,
     pub broken: u64,
+    /// Bytes that came, and of them those that nothing came of.
+    pub came: u64,
+    pub thrown: u64,
+    /// Bytes that came for what is open.
+    coming: BTreeMap<RequestId, u64>,
     /// How long verifying takes.
     pub verdict: Duration,
     /// Of a thousand answers and parts of answers so many are never told to the schedule.
@@ -142,6 +147,9 @@ impl World {
             player: None,
             asked: 0,
             broken: 0,
+            came: 0,
+            thrown: 0,
+            coming: BTreeMap::new(),
             verdict: Duration::ZERO,
             lost: 0,
             peers: BTreeMap::new(),
@@ -244,6 +252,22 @@ impl World {
     /// What is asked for and not answered.
     pub fn on_the_way(&self) -> impl Iterator<Item = &Range<u64>> {
         self.open.values().map(|(_, blocks)| blocks)
+    }
+
+    /// Who is asked for a block.
+    pub fn asked_of(&self, block: u64) -> Option<Peer> {
+        self.open.values().find(|(_, blocks)| blocks.contains(&block)).map(|(peer, _)| *peer)
+    }
+
+    /// Those who have a block and are asked for nothing.
+    pub fn idle_with(&self, block: u64) -> impl Iterator<Item = (Peer, &Node)> {
+        let idle = move |peer: &Peer| self.open.values().all(|(of, _)| of != peer);
+        let has = self.peers.iter().filter(move |(_, serving)| serving.has.contains(block));
+        has.filter(move |(peer, _)| idle(peer)).map(|(peer, serving)| (*peer, &serving.node))
+    }
+
+    pub fn node(&self, peer: Peer) -> &Node {
+        &self.peers[&peer].node
     }
 
     pub fn chance(&mut self, of_a_thousand: u32) -> bool {
@@ -354,6 +378,12 @@ impl World {
     fn arrived(&mut self, peer: Peer, request: RequestId, bytes: u64, last: bool) {
         let Some(node) = self.peers.get(&peer).map(|serving| &serving.node) else { return };
         let (breaks_off, lies) = (node.breaks_off, node.lies);
+        self.came += bytes;
+        if self.open.contains_key(&request) {
+            *self.coming.entry(request).or_default() += bytes;
+        } else {
+            self.thrown += bytes;
+        }
         self.tell(Event::Progress { peer, request, bytes });
         if self.open.contains_key(&request) && breaks_off > 0 && self.chance(breaks_off) {
             self.peers.get_mut(&peer).unwrap().queue.retain(|(queued, ..)| *queued != request);
@@ -379,6 +409,7 @@ impl World {
 
     fn verify(&mut self, request: RequestId) {
         if let Some((peer, blocks)) = self.open.remove(&request) {
+            self.coming.remove(&request);
             self.tell(Event::Verified { peer, request, blocks: blocks.into() });
         }
     }
@@ -386,6 +417,7 @@ impl World {
     fn fail(&mut self, peer: Peer, request: RequestId, failure: Failure) {
         if let Some((_, blocks)) = self.open.remove(&request) {
             self.broken += blocks.end - blocks.start;
+            self.thrown += self.coming.remove(&request).unwrap_or_default();
             self.tell(Event::Failed { peer, request, verified: Blocks::new(), failure });
         }
     }
@@ -415,6 +447,7 @@ impl World {
                     };
                     assert_eq!(of, peer);
                     self.broken += blocks.end - blocks.start;
+                    self.thrown += self.coming.remove(&request).unwrap_or_default();
                     let delay = self.peers[&peer].node.round_trip / 2;
                     self.soon(delay, Happening::Cancelled(peer, request));
                 }
