@@ -13,7 +13,7 @@
 //! for; the rest of the walk is thrown away and done again when something has happened. That one walk keeps
 //! slow peers away from the playhead, tells early when a network group can't keep up on its own, and leaves
 //! nothing to go stale. What was asked for and doesn't come is taken back and given to another peer
-//! (`rescue`).
+//! (`rescue`), as far as what that throws away stays below three hundredths of a minute's bytes (`budget`).
 //!
 //! It doesn't verify bytes (that is `content`) and doesn't know what a peer's address is (`network`).
 //!
