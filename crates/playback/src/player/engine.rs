@@ -1,5 +1,6 @@
 //! The player's thread: sleeps on the pipeline's bus, does what is wished, tells what happens.
 
+mod closing;
 mod findings;
 mod seeking;
 
@@ -176,9 +177,7 @@ impl Engine {
                 self.calling = false;
             }
         }
-        if let Err(error) = self.pipeline.set_state(State::Null) {
-            tracing::warn!(%error, "the pipeline did not close cleanly");
-        }
+        self.close();
         self.address.gate().media().set_rate(0.0);
         self.tell(PlayerEvent::Stopped);
     }
