@@ -104,7 +104,7 @@ impl Server {
             }
             answer
         }));
-        *changes += answers.len() as u64;
+        changes.leases += answers.len() as u64;
     }
 }
 

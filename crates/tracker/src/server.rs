@@ -26,6 +26,7 @@ use crate::{
     metrics::{Metrics, resident},
     pace::Pace,
     rules::Rules,
+    snapshot::Changes,
     swarm::Swarm,
 };
 
@@ -62,8 +63,7 @@ pub(crate) struct State {
     crowded: bool,
     /// What the clock showed at the start: after a restart it goes on.
     pub(crate) clock: Duration,
-    /// Words that changed what is remembered.
-    pub(crate) changes: u64,
+    pub(crate) changes: Changes,
     /// If renewals are taken by datagram.
     pub(crate) tickets: Option<Tickets>,
     /// If nodes are dialled.
@@ -86,7 +86,7 @@ impl Server {
             limits: Limits::default(),
             crowded: false,
             clock: Duration::ZERO,
-            changes: 0,
+            changes: Changes::default(),
             tickets: None,
             dial_back: None,
             guarding: Guarding::default(),

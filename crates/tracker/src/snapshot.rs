@@ -72,9 +72,18 @@ pub struct Restored {
     pub age: Duration,
 }
 
+/// How often what a snapshot holds has changed since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// Who is known, what they hold and which URLs they claim: until it is saved, a crash loses it.
+    pub known: u64,
+    /// Leases and anything else: of these a crash costs no more than their last renewal.
+    pub leases: u64,
+}
+
 impl Server {
     /// How often anything that a snapshot holds has changed.
-    pub fn changes(&self) -> u64 {
+    pub fn changes(&self) -> Changes {
         self.state().changes
     }
 

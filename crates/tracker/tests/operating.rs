@@ -207,6 +207,28 @@ async fn killed_in_the_middle_of_registrations_it_remembers_the_swarms() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_just_come_is_saved_long_before_its_time() {
+    let place = Place::new();
+    let (state, site) = (place.at("s"), "127.9.6.2:44965");
+    let arguments = ["--listen", "/ip4/127.9.6.2/tcp/44964", "--status", site, "--state", &state];
+    let mut tracker = Running::start(&arguments);
+    let (address, site) = (tracker.address(), tracker.site());
+    let one = node("127.1.6.9").await;
+    assert!(matches!(ask(&one, &address, &register(&[FILM])).await, Answer::Leased(_)));
+    // Nobody comes after it, and its lease is renewed in minutes.
+    let saved = move || {
+        while number(site, "snapshots_total{outcome=\"saved\"}") < 1 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    tokio::task::spawn_blocking(saved).await.unwrap();
+    tracker.signal("-KILL");
+    tracker.child.wait().unwrap();
+    let again = Running::start(&arguments);
+    again.wait_for_both("is remembered again nodes=1 holdings=1", "status page at ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn told_to_stop_it_saves_and_ends_within_seconds() {
     let place = Place::new();
     let arguments = ["--listen", "/ip4/127.9.7.1/tcp/44970", "--state", &place.at("s")];

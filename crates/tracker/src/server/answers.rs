@@ -147,7 +147,15 @@ impl Server {
                 return Err(Refused::for_now(Refusal::Distinct, reason, wait));
             }
         }
-        *changes += 1;
+        match request {
+            Request::Renew(renewal) if renewal.held.is_empty() && renewal.dropped.is_empty() => {
+                changes.leases += 1;
+            }
+            Request::Register(_) | Request::Renew(_) | Request::Withdraw | Request::Claim(_) => {
+                changes.known += 1
+            }
+            _ => {}
+        }
         let ticketed = |swarm: &Swarm, lease: Lease| {
             let ticket = tickets.zip(swarm.mark(&peer));
             let ticket = ticket.and_then(|(tickets, mark)| tickets.ticket(&peer, observed, mark));

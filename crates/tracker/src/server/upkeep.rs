@@ -51,7 +51,7 @@ impl Server {
             }
         }
         if purging.nodes + purging.holdings > 0 {
-            self.state().changes += 1;
+            self.state().changes.known += 1;
         }
         purging
     }
@@ -78,7 +78,7 @@ impl Server {
         let now = self.now(&state);
         let before = state.swarm.nodes();
         state.swarm.expire(now);
-        state.changes += u64::from(before != state.swarm.nodes());
+        state.changes.leases += u64::from(before != state.swarm.nodes());
     }
 
     /// Goes by how much memory the process takes. Where that is too much, as many nodes and holdings as there

@@ -100,8 +100,8 @@ pub struct Settings {
     /// say which films are held most and by how many: keep them among yourselves [default: nowhere].
     #[arg(long, value_name = "IP:PORT")]
     pub status: Option<SocketAddr>,
-    /// What is remembered is saved to the state folder every so many seconds, if anything changed, and at
-    /// the end; a tracker that restarts knows everyone again. 0 to save nothing [default: 60].
+    /// What is remembered is saved to the state folder every so many seconds, if anything changed, sooner if
+    /// somebody has come and saving is quick, and at the end; a tracker that restarts knows everyone again. 0 to save nothing [default: 60].
     #[arg(long, value_name = "SECONDS")]
     pub snapshot: Option<u64>,
     /// Whether nodes are dialled to find out if others can reach them; who can't be isn't listed [default: on].
