@@ -270,10 +270,10 @@ fn peers_that_send_nothing_cost_time_and_nothing_else() -> Result<()> {
 }
 
 /// A small file system, if this user may mount one.
-struct SmallDisk(PathBuf);
+pub struct SmallDisk(pub PathBuf);
 
 impl SmallDisk {
-    fn mount(at: PathBuf, options: &str) -> Result<Option<Self>> {
+    pub fn mount(at: PathBuf, options: &str) -> Result<Option<Self>> {
         fs::create_dir_all(&at)?;
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&at).output()?;

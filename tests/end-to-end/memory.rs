@@ -12,7 +12,7 @@ use nearcast_tests::{Neighbour, Program, Tracker, random_file};
 const MB: u64 = 1_000_000;
 
 /// Memory of its own, in bytes: no file's pages, nothing shared.
-fn anonymous(program: &Program) -> Result<u64> {
+pub fn anonymous(program: &Program) -> Result<u64> {
     let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", program.pid()))?;
     let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).context("no such line")?;
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;

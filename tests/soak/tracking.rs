@@ -9,9 +9,9 @@ use anyhow::{Context, Result};
 use nearcast_tests::Tracker;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-/// How long it lives at least and at most, in seconds: what has registered since its last snapshot, at most a minute
-/// ago, it knows again when that is renewed, and by then it must have been saved.
-const LIFE: std::ops::Range<f64> = 90.0..300.0;
+/// How long it lives at least and at most, in seconds. Whoever has come more than a few seconds before it dies it knows
+/// again.
+const LIFE: std::ops::Range<f64> = 20.0..200.0;
 
 pub struct Tracking {
     tracker: Tracker,

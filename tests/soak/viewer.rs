@@ -62,20 +62,19 @@ impl Viewer {
 
     /// Goes on until all is over.
     pub fn live(&mut self, done: &Done) -> Result<()> {
-        let words = |viewer: &Self| format!("{}, which said:\n{}", viewer.name, viewer.program.words());
         while !done.over.load(Ordering::Relaxed) {
             match self.dice.random_range(0..40) {
                 0 => self.freeze(),
                 1 if !self.steady => self.die(false),
                 2 if !self.steady => self.die(true),
                 _ => {
-                    let read = self.read(done).with_context(|| words(self));
+                    let read = self.read(done).with_context(|| self.words());
                     thread::sleep(Duration::from_millis(self.dice.random_range(0..400)));
                     read?;
                     continue;
                 }
             }
-            .with_context(|| words(self))?;
+            .with_context(|| self.words())?;
             done.faults.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
@@ -83,11 +82,19 @@ impl Viewer {
 
     /// Reads all of the film, and ends as its user would end it.
     pub fn end(&mut self) -> Result<()> {
-        let (got, whole) = (self.get(0, usize::MAX)?, &self.films[self.film].bytes);
+        let got = self.get(0, usize::MAX).with_context(|| self.words())?;
+        let whole = &self.films[self.film].bytes;
         ensure!(got == *whole, "{}: the film isn't what it was", self.name);
         let status = self.program.stop()?;
         ensure!(status.success(), "{} ended with {status}:\n{}", self.name, self.program.words());
         Ok(())
+    }
+
+    /// What it said, and how it stands with its film at this moment.
+    fn words(&self) -> String {
+        let (resource, _) = self.address.rsplit_once('/').unwrap_or_default();
+        let report = ureq::get(resource).call().map(|answer| answer.into_body().read_to_string());
+        format!("{}, which says {report:?} and said:\n{}", self.name, self.program.words())
     }
 
     /// Reads on from a random place, and goes elsewhere after a while, as who looks for something does.

@@ -29,6 +29,8 @@ pub(crate) fn all(make: impl Fn(ResourceId, u64) -> Box<dyn Store> + Sync) {
     garbage_is_nothing(&make);
     one_changed_bit_is_noticed(&make);
     many_threads_at_once(&make);
+    what_is_forgotten_is_gone_and_may_come_again(&make);
+    reads_while_it_forgets_are_right(&make);
 }
 
 type Make<'a> = &'a (dyn Fn(ResourceId, u64) -> Box<dyn Store> + Sync);
@@ -353,4 +355,59 @@ fn many_threads_at_once(make: Make<'_>) {
         }
     });
     assert!(read_all(&*store, &film) == film.bytes);
+}
+
+fn what_is_forgotten_is_gone_and_may_come_again(make: Make<'_>) {
+    let film = film(70 * BLOCK_BYTES + 1);
+    let store = make(film.id, film.size());
+    fill(&*store, &film, &[70..71, 0..40]);
+    let going = Blocks::from_iter([0..3, 10..30, 38..60]);
+    assert_eq!(store.forget(&going).unwrap(), Blocks::from_iter([0..3, 10..30, 38..40]));
+    assert_eq!(store.held(), Blocks::from_iter([3..10, 30..38, 70..71]));
+    assert!(matches!(store.read_at(5, &mut [0; 9]), Err(StoreError::NotHeld { block: 0 })));
+    assert!(matches!(store.encode(9..11), Err(StoreError::NotHeld { block: 10 })));
+    assert!(store.encode(3..10).unwrap() == film.encoding(3..10));
+    assert!(store.forget(&going).unwrap().is_empty());
+    // The size stays proved, with nothing held at all.
+    store.forget(&film.geometry().all()).unwrap();
+    assert!(store.held().is_empty() && store.size_proved());
+    fill(&*store, &film, &[20..24, 0..20, 24..71]);
+    assert!(read_all(&*store, &film) == film.bytes);
+    store.sync().unwrap();
+}
+
+fn reads_while_it_forgets_are_right(make: Make<'_>) {
+    let film = film(40 * BLOCK_BYTES);
+    let store = make(film.id, film.size());
+    fill(&*store, &film, &[39..40, 0..39]);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|threads| {
+        for _ in 0..2 {
+            threads.spawn(|| {
+                let mut buf = vec![0; 3 * BLOCK_BYTES as usize];
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    for block in 0..38 {
+                        let at = block * BLOCK_BYTES + 7;
+                        match store.read_at(at, &mut buf) {
+                            Ok(length) => assert!(buf[..length] == film.bytes[at as usize..][..length]),
+                            Err(StoreError::NotHeld { .. }) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                        match store.encode(block..block + 1) {
+                            Ok(encoded) => assert!(encoded == film.encoding(block..block + 1)),
+                            Err(StoreError::NotHeld { .. }) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                }
+            });
+        }
+        for round in 0..60 {
+            let start = round * 7 % 36;
+            store.forget(&(start..start + 4).into()).unwrap();
+            fill(&*store, &film, &[start..start + 4]);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(store.complete() && read_all(&*store, &film) == film.bytes);
 }

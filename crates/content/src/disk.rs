@@ -29,7 +29,7 @@ use bao_tree::io::sync::{ReadAt, encode_ranges_validated};
 use nearcast_protocol::{BLOCK_BYTES, Blocks, Geometry, ResourceId};
 
 use self::{
-    file::{Stamp, sync_folder, write_all_at},
+    file::{Stamp, punch, sync_folder, write_all_at},
     record::Record,
 };
 use crate::{
@@ -98,6 +98,8 @@ struct Content {
     held: Blocks,
     /// What was hashed since the store was opened, rather than believed from the record.
     checked: Blocks,
+    /// How often something was forgotten.
+    forgets: u64,
 }
 
 impl DiskStore {
@@ -200,6 +202,7 @@ impl DiskStore {
     fn give_up_lost(&self, run: Range<u64>, error: StoreError) -> StoreError {
         let mut journal = self.journal();
         let Some(outboard) = self.outboard.get() else { return error };
+        let asked = run.clone();
         // Every block below a lost pair is lost, not only those of this run: while one of them counted
         // as held, nobody would write the pair again.
         let provable = provable(self.id, self.geometry, outboard);
@@ -213,7 +216,9 @@ impl DiskStore {
             lost
         };
         if lost.is_empty() {
-            return error;
+            // It may have been forgotten while it was read.
+            let missing = first_missing(&self.content().held, &asked);
+            return missing.map_or(error, |block| StoreError::NotHeld { block });
         }
         if let Err(error) = self.forget_record(&mut journal) {
             return error;
@@ -308,19 +313,51 @@ impl Store for DiskStore {
         Ok(encoded)
     }
 
+    fn forget(&self, blocks: &Blocks) -> Result<Blocks, StoreError> {
+        let mut journal = self.journal();
+        self.check_usable()?;
+        if self.place.imported.is_some() {
+            return Err(StoreError::Imported { path: self.place.data.clone() });
+        }
+        let gone = self.held().intersection(blocks);
+        if gone.is_empty() {
+            return Ok(gone);
+        }
+        // What the record claims must be there.
+        self.forget_record(&mut journal)?;
+        {
+            let mut content = self.content();
+            content.held = content.held.difference(&gone);
+            content.checked = content.checked.difference(&gone);
+            content.forgets += 1;
+        }
+        for run in gone.runs() {
+            punch(&self.data, self.geometry.bytes(run)).map_err(|error| self.data_error(error))?;
+        }
+        Ok(gone)
+    }
+
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
         self.check_usable()?;
-        let bytes = readable(self.geometry, &self.content().held, offset, buf.len())?;
-        if bytes.is_empty() {
-            return Ok(0);
+        loop {
+            let (bytes, forgets) = {
+                let content = self.content();
+                (readable(self.geometry, &content.held, offset, buf.len())?, content.forgets)
+            };
+            if bytes.is_empty() {
+                return Ok(0);
+            }
+            let run = self.geometry.covering(bytes.clone());
+            self.check(run.clone())?;
+            let length = usize::try_from(bytes.end - bytes.start).unwrap_or(buf.len());
+            self.data
+                .read_exact_at(offset, &mut buf[..length])
+                .map_err(|error| self.give_up_lost(run, self.data_error(error)))?;
+            // What was forgotten meanwhile reads as zeros.
+            if self.content().forgets == forgets {
+                return Ok(length);
+            }
         }
-        let run = self.geometry.covering(bytes.clone());
-        self.check(run.clone())?;
-        let buf = &mut buf[..(bytes.end - bytes.start) as usize];
-        self.data
-            .read_exact_at(offset, buf)
-            .map_err(|error| self.give_up_lost(run, self.data_error(error)))?;
-        Ok(buf.len())
     }
 
     fn location(&self) -> Location {

@@ -59,6 +59,22 @@ pub fn hash_file(
     Ok((hashed.id, hashed.stamp.size))
 }
 
+/// The same, and writes the tree's pairs to `pairs`: what a web source needs beside the file.
+///
+/// # Errors
+/// See [`HashError`].
+pub fn hash_with_pairs(
+    path: &Path,
+    pairs: &Path,
+    progress: &(dyn Fn(ImportProgress) + Sync),
+) -> Result<(ResourceId, u64), HashError> {
+    let io = |error| StoreError::io(pairs, error);
+    let mut file = io::BufWriter::new(File::create(pairs).map_err(io)?);
+    let hashed = hash_to(path, pairs, &mut file, progress, &AtomicBool::new(false))?;
+    file.flush().map_err(io)?;
+    Ok((hashed.id, hashed.stamp.size))
+}
+
 /// A file that was hashed, as it was before and after.
 pub(crate) struct Hashed {
     pub id: ResourceId,

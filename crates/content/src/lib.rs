@@ -19,6 +19,7 @@
 //! It does not know where encodings come from or who asks (`network`, `transfer`), nor which block to
 //! fetch next (`schedule`). Every call blocks; call from a thread that may wait.
 
+mod assemble;
 mod decode;
 mod disk;
 mod hash;
@@ -32,8 +33,9 @@ mod conformance;
 #[cfg(test)]
 mod testing;
 
+pub use assemble::{assemble, pairs_for, pairs_len};
 pub use disk::DiskStore;
-pub use hash::{HashError, ImportProgress, hash_file};
+pub use hash::{HashError, ImportProgress, hash_file, hash_with_pairs};
 pub use library::{Entry, Library, LibraryError, Origin, link_name};
 pub use memory::MemoryStore;
 pub use store::{AcceptError, Fault, Location, Store, StoreError};

@@ -1,7 +1,8 @@
 //! A resource in memory only.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
+    fs::File,
     io,
     ops::Range,
     path::PathBuf,
@@ -12,33 +13,40 @@ use bao_tree::{
     BaoTree, TreeNode,
     io::sync::{Outboard, ReadAt, encode_ranges_validated},
 };
-use bytes::Bytes;
 use nearcast_protocol::{BLOCK_BYTES, Blocks, Geometry, ResourceId};
 
 use crate::{
     decode::decode,
+    disk::file::{punch, write_all_at},
     store::{AcceptError, Fault, Location, Store, StoreError, first_missing, readable},
-    tree::{chunks, has_run, root, tree},
+    tree::{blocks_below, chunks, has_run, root, tree},
 };
 
-/// Keeps a resource in memory. It grows with what is accepted, whatever size a link claims.
+/// Keeps a resource in memory, in a file that no disk has, so that a player can read it where it lies (R4). It grows
+/// with what is accepted, whatever size a link claims, and shrinks by what is forgotten, to the block.
 pub struct MemoryStore {
     id: ResourceId,
     geometry: Geometry,
+    data: File,
     content: RwLock<Content>,
 }
 
 #[derive(Default)]
 struct Content {
+    /// Whether the last block was held at any time.
+    proved: bool,
     held: Blocks,
-    blocks: BTreeMap<u64, Bytes>,
     pairs: HashMap<TreeNode, [blake3::Hash; 2]>,
 }
 
 impl MemoryStore {
     /// An empty store for a resource of `size` bytes, as a link claims.
-    pub fn new(id: ResourceId, size: u64) -> Self {
-        Self { id, geometry: Geometry::new(size), content: RwLock::default() }
+    ///
+    /// # Errors
+    /// When the system has no more files or memory to give.
+    pub fn new(id: ResourceId, size: u64) -> Result<Self, StoreError> {
+        let data = memory_file().map_err(error)?;
+        Ok(Self { id, geometry: Geometry::new(size), data, content: RwLock::default() })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Content> {
@@ -65,8 +73,7 @@ impl Store for MemoryStore {
     }
 
     fn size_proved(&self) -> bool {
-        // Memory forgets nothing, and the last block is the first to come.
-        !self.read().held.is_empty()
+        self.read().proved
     }
 
     fn accept(&self, blocks: Range<u64>, encoded: &[u8]) -> Result<Blocks, AcceptError> {
@@ -85,8 +92,14 @@ impl Store for MemoryStore {
         }
         let verified = Blocks::from(decoded.blocks.clone());
         let mut content = self.write();
+        content.proved = true;
         content.pairs.extend(decoded.pairs);
-        content.blocks.extend(decoded.blocks.clone().zip(decoded.leaves));
+        for (block, bytes) in decoded.blocks.clone().zip(&decoded.leaves) {
+            if !content.held.contains(block) {
+                let written = write_all_at(&self.data, block * BLOCK_BYTES, bytes);
+                written.map_err(|full| refuse(error(full).into()))?;
+            }
+        }
         content.held.insert(decoded.blocks);
         match decoded.fault {
             None => Ok(verified),
@@ -104,36 +117,38 @@ impl Store for MemoryStore {
         }
         let outboard = Pairs { id: self.id, tree: tree(self.geometry), pairs: &content.pairs };
         let mut encoded = Vec::new();
-        encode_ranges_validated(&*content, outboard, &chunks(self.geometry, &blocks), &mut encoded)
-            .map_err(|error| StoreError::io(PathBuf::from("memory"), error.into()))?;
+        encode_ranges_validated(&self.data, outboard, &chunks(self.geometry, &blocks), &mut encoded)
+            .map_err(|why| error(why.into()))?;
         Ok(encoded)
+    }
+
+    fn forget(&self, blocks: &Blocks) -> Result<Blocks, StoreError> {
+        let mut content = self.write();
+        let gone = content.held.intersection(blocks);
+        for run in gone.runs() {
+            punch(&self.data, self.geometry.bytes(run)).map_err(error)?;
+        }
+        let held = content.held.difference(&gone);
+        let geometry = self.geometry;
+        content.pairs.retain(|node, _| held.intersects(blocks_below(geometry, *node)));
+        content.held = held;
+        Ok(gone)
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
         let content = self.read();
         let bytes = readable(self.geometry, &content.held, offset, buf.len())?;
         let buf = &mut buf[..(bytes.end - bytes.start) as usize];
-        content.read_exact_at(offset, buf).map_err(|error| StoreError::io(PathBuf::from("memory"), error))?;
+        self.data.read_exact_at(offset, buf).map_err(error)?;
         Ok(buf.len())
     }
 
     fn location(&self) -> Location {
-        Location::Memory
+        Location::Memory(memory_path(&self.data))
     }
 
     fn sync(&self) -> Result<(), StoreError> {
         Ok(())
-    }
-}
-
-/// Reads up to the end of one block.
-impl ReadAt for Content {
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        let Some(block) = self.blocks.get(&(offset / BLOCK_BYTES)) else { return Ok(0) };
-        let from = block.get((offset % BLOCK_BYTES) as usize..).unwrap_or_default();
-        let length = from.len().min(buf.len());
-        buf[..length].copy_from_slice(&from[..length]);
-        Ok(length)
     }
 }
 
@@ -157,6 +172,33 @@ impl Outboard for Pairs<'_> {
     }
 }
 
+fn error(source: io::Error) -> StoreError {
+    StoreError::io(PathBuf::from("memory"), source)
+}
+
+#[cfg(target_os = "linux")]
+fn memory_file() -> io::Result<File> {
+    use rustix::fs::{MemfdFlags, memfd_create};
+    Ok(File::from(memfd_create("nearcast", MemfdFlags::CLOEXEC)?))
+}
+
+/// Where other programs of the same user find the file.
+#[cfg(target_os = "linux")]
+fn memory_path(file: &File) -> PathBuf {
+    use std::os::fd::AsRawFd;
+    format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn memory_file() -> io::Result<File> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no files in memory"))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn memory_path(_: &File) -> PathBuf {
+    PathBuf::new()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,17 +206,36 @@ mod tests {
 
     #[test]
     fn keeps_the_contract() {
-        conformance::all(|id, size| Box::new(MemoryStore::new(id, size)));
+        conformance::all(|id, size| Box::new(MemoryStore::new(id, size).unwrap()));
     }
 
     #[test]
     fn holds_only_what_it_was_given() {
         let film = film(10 * BLOCK_BYTES + 5);
-        let store = MemoryStore::new(film.id, film.size());
+        let store = MemoryStore::new(film.id, film.size()).unwrap();
         store.accept(10..11, &film.encoding(10..11)).unwrap();
         store.accept(3..5, &film.encoding(3..5)).unwrap();
-        let content = store.read();
-        assert_eq!(content.blocks.keys().copied().collect::<Vec<_>>(), [3, 4, 10]);
-        assert_eq!(content.blocks.values().map(Bytes::len).sum::<usize>(), 2 * BLOCK_BYTES as usize + 5);
+        assert_eq!(taken(&store), 2 * BLOCK_BYTES + 4096);
+    }
+
+    fn taken(store: &MemoryStore) -> u64 {
+        use std::os::unix::fs::MetadataExt;
+        let Location::Memory(path) = store.location() else { panic!("it lies elsewhere") };
+        std::fs::metadata(path).unwrap().blocks() * 512
+    }
+
+    #[test]
+    fn what_is_forgotten_takes_no_memory() {
+        let film = film(500 * BLOCK_BYTES);
+        let store = MemoryStore::new(film.id, film.size()).unwrap();
+        store.accept(499..500, &film.encoding(499..500)).unwrap();
+        for start in (0..480).step_by(20) {
+            store.accept(start..start + 20, &film.encoding(start..start + 20)).unwrap();
+            store.forget(&(start.saturating_sub(40)..start).into()).unwrap();
+        }
+        assert_eq!(store.held(), Blocks::from_iter([460..480, 499..500]));
+        assert_eq!(taken(&store), 21 * BLOCK_BYTES);
+        let pairs = store.read().pairs.len();
+        assert!(pairs < 60, "{pairs} pairs");
     }
 }

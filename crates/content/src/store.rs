@@ -44,6 +44,14 @@ pub trait Store: Send + Sync {
     /// longer what it was; what is damaged is no longer held, and can be fetched anew.
     fn encode(&self, blocks: Range<u64>) -> Result<Vec<u8>, StoreError>;
 
+    /// Gives up what is held of `blocks`, and gives its room back; gives what that was. What proves the rest stays,
+    /// and so does the size.
+    ///
+    /// # Errors
+    /// When the data is a file of the user's ([`StoreError::Imported`]), or the disk fails: then it is held no
+    /// longer all the same.
+    fn forget(&self, blocks: &Blocks) -> Result<Blocks, StoreError>;
+
     /// Reads verified bytes from `offset` on: as many as are held without a gap, up to the buffer's
     /// length. Gives 0 only at the end of a file whose size is proved, or for an empty buffer.
     ///
@@ -66,8 +74,8 @@ pub trait Store: Send + Sync {
 pub enum Location {
     /// In this file.
     File(PathBuf),
-    /// In this process.
-    Memory,
+    /// In memory, where programs of the same user find it as a file at this path while this process has it.
+    Memory(PathBuf),
 }
 
 /// Why an encoding was not accepted, and what of it was.

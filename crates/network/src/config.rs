@@ -16,6 +16,8 @@ pub struct Config {
     pub listen: Vec<Multiaddr>,
     /// Whether to look for neighbours on the local network by mDNS (RFC 6762), and to be found.
     pub neighbours: bool,
+    /// Whether to ask the router to lead strangers here (UPnP IGD), where this machine has a private address.
+    pub map_ports: bool,
     /// The most payload to send, in bytes/s; `None` for no limit.
     pub upload: Option<u64>,
     /// The most payload to take in, in bytes/s; `None` for no limit.
@@ -44,6 +46,7 @@ impl Config {
             identity,
             listen: vec![tcp(v4.clone()), quic(v4), tcp(v6.clone()), quic(v6)],
             neighbours: true,
+            map_ports: true,
             upload: None,
             download: None,
             max_connections: 512,

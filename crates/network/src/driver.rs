@@ -12,6 +12,7 @@ use libp2p::{
     },
     mdns,
     swarm::{self, Executor, NetworkBehaviour, SwarmEvent, behaviour::toggle::Toggle},
+    upnp,
 };
 use nearcast_protocol::Multiaddr;
 use socket2::{Domain, Socket, Type};
@@ -51,6 +52,7 @@ pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,
     connections: Connections,
     neighbours: Toggle<mdns::tokio::Behaviour>,
+    router: Toggle<upnp::tokio::Behaviour>,
 }
 
 impl Behaviour {
@@ -58,8 +60,10 @@ impl Behaviour {
         limits: connection_limits::ConnectionLimits,
         connections: Connections,
         neighbours: Option<mdns::tokio::Behaviour>,
+        router: Option<upnp::tokio::Behaviour>,
     ) -> Self {
-        Self { limits: connection_limits::Behaviour::new(limits), connections, neighbours: neighbours.into() }
+        let limits = connection_limits::Behaviour::new(limits);
+        Self { limits, connections, neighbours: neighbours.into(), router: router.into() }
     }
 }
 
@@ -84,6 +88,7 @@ pub(crate) struct Driver {
     pub(crate) links: Arc<Links>,
     pub(crate) listening: watch::Sender<Vec<Multiaddr>>,
     pub(crate) neighbours: Neighbours,
+    pub(crate) mapped: watch::Sender<Vec<Multiaddr>>,
     /// Ends the connections' tasks with the driver.
     _end: DropGuard,
 }
@@ -95,6 +100,7 @@ pub(crate) struct Ends {
     pub(crate) links: Arc<Links>,
     pub(crate) listening: watch::Sender<Vec<Multiaddr>>,
     pub(crate) neighbours: Neighbours,
+    pub(crate) mapped: watch::Sender<Vec<Multiaddr>>,
 }
 
 impl Driver {
@@ -112,9 +118,9 @@ impl Driver {
             .with_idle_connection_timeout(idle)
             // The first frame rides along with the proposal of the protocol.
             .with_substream_upgrade_protocol_override(Version::V1Lazy);
-        let Ends { commands, bans, links, listening, neighbours } = ends;
+        let Ends { commands, bans, links, listening, neighbours, mapped } = ends;
         let swarm = Swarm::new(transport, behaviour, peer, config);
-        Self { swarm, commands, bans, links, listening, neighbours, _end: end.drop_guard() }
+        Self { swarm, commands, bans, links, listening, neighbours, mapped, _end: end.drop_guard() }
     }
 
     /// Listens on all addresses that exist here, and waits until they are known.
@@ -222,7 +228,29 @@ impl Driver {
                 tracing::debug!(%send_back_addr, %error, "an inbound connection failed");
             }
             SwarmEvent::Behaviour(BehaviourEvent::Neighbours(event)) => self.neighbours.handle(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Router(event)) => self.routed(event),
             _ => {}
+        }
+    }
+
+    fn routed(&self, event: upnp::Event) {
+        match event {
+            upnp::Event::NewExternalAddr { external_addr, .. } => {
+                tracing::info!(%external_addr, "the router leads strangers here");
+                self.mapped.send_if_modified(|mapped| {
+                    let news = !mapped.contains(&external_addr);
+                    mapped.extend(news.then_some(external_addr));
+                    news
+                });
+            }
+            upnp::Event::ExpiredExternalAddr { external_addr, .. } => {
+                tracing::info!(%external_addr, "the router leads nobody here any more");
+                self.mapped.send_modify(|mapped| mapped.retain(|address| *address != external_addr));
+            }
+            upnp::Event::GatewayNotFound => tracing::debug!("no router maps ports here"),
+            upnp::Event::NonRoutableGateway => {
+                tracing::debug!("the router that maps ports here isn't on the internet itself");
+            }
         }
     }
 

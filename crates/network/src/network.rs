@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use libp2p::{connection_limits::ConnectionLimits, mdns};
+use libp2p::{connection_limits::ConnectionLimits, mdns, upnp};
 use nearcast_protocol::{
     Multiaddr, PeerAddress, PeerId,
     tracker::{Answer, Request},
@@ -72,6 +72,7 @@ pub struct Network {
     calls: Mutex<Option<mpsc::Receiver<TrackerCall>>>,
     listening: watch::Receiver<Vec<Multiaddr>>,
     neighbours: watch::Receiver<Vec<PeerAddress>>,
+    mapped: watch::Receiver<Vec<Multiaddr>>,
     bans: watch::Sender<Bans>,
     links: Arc<Links>,
     limits: Limits,
@@ -96,6 +97,7 @@ impl Network {
         let (call_ends, calls) = mpsc::channel(INCOMING);
         let (listening_end, listening) = watch::channel(Vec::new());
         let (neighbours_end, neighbours) = watch::channel(Vec::new());
+        let (mapped_end, mapped) = watch::channel(Vec::new());
         let (bans, bans_end) = watch::channel(Bans::default());
         let links = Arc::new(Links::default());
         let takes_pieces = Arc::new(AtomicBool::new(false));
@@ -124,7 +126,9 @@ impl Network {
             .with_max_pending_incoming(Some(MAX_PENDING))
             .with_max_pending_outgoing(Some(MAX_PENDING));
         let mdns = if config.neighbours { find_neighbours(peer_id) } else { None };
-        let behaviour = Behaviour::new(connection_limits, connections, mdns);
+        let behind = |ip: &IpAddr| ip.is_unspecified() || address::is_private(*ip);
+        let router = (config.map_ports && sources.iter().any(behind)).then(upnp::tokio::Behaviour::default);
+        let behaviour = Behaviour::new(connection_limits, connections, mdns, router);
         let tasks = TaskTracker::new();
         let ends = Ends {
             commands: command_ends,
@@ -132,6 +136,7 @@ impl Network {
             links: links.clone(),
             listening: listening_end,
             neighbours: Neighbours::new(neighbours_end),
+            mapped: mapped_end,
         };
         let mut driver = Driver::new(transport, behaviour, peer_id, config.idle, tasks.clone(), ends);
         driver.listen(&config.listen).await?;
@@ -150,6 +155,7 @@ impl Network {
             calls: Mutex::new(config.serve_tracker.then_some(calls)),
             listening,
             neighbours,
+            mapped,
             bans,
             links,
             limits,
@@ -348,6 +354,11 @@ impl Network {
         self.neighbours.clone()
     }
 
+    /// The addresses at which the router leads strangers to this node, as the list changes (UPnP IGD).
+    pub fn mapped(&self) -> watch::Receiver<Vec<Multiaddr>> {
+        self.mapped.clone()
+    }
+
     /// Bans a peer, and the address it came from: they are disconnected and refused until the node ends.
     ///
     /// Loopback addresses are not banned, the peer alone is: behind one stands every node of the machine,
@@ -369,6 +380,17 @@ impl Network {
     /// Changes the upload limit, in bytes/s of payload, for all streams at once; `None` lifts it.
     pub fn set_upload_limit(&self, rate: Option<u64>) {
         self.limits.upload.set(rate);
+    }
+
+    /// Waits until the download limit lets `bytes` pass: for payload that comes another way than by a stream.
+    pub async fn receive(&self, bytes: usize) {
+        let mut left = bytes;
+        while left > 0 {
+            // No more than a fragment at a time, so that all who receive take turns.
+            let part = left.min(nearcast_protocol::pieces::MAX_FRAGMENT);
+            self.limits.download.take(part).await;
+            left -= part;
+        }
     }
 
     /// Changes the download limit, in bytes/s of payload, for all streams at once; `None` lifts it.

@@ -35,6 +35,9 @@ pub struct Fetching {
     /// Don't look for neighbours on the local network
     #[arg(long)]
     no_neighbours: bool,
+    /// Don't ask the router to lead strangers here (UPnP)
+    #[arg(long)]
+    no_port_mapping: bool,
     /// Write every decision of the schedule to this file, a JSON value a line
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -86,6 +89,7 @@ impl Target {
         settings.listen = fetching.listen;
         settings.trackers = fetching.tracker;
         settings.neighbours = !fetching.no_neighbours;
+        settings.map_ports = !fetching.no_port_mapping;
         settings.trace = fetching.trace;
         let controller = runtime.block_on(Controller::start(settings))?;
         let keep = if fetching.memory { Keep::Memory } else { Keep::Disk };
@@ -154,7 +158,14 @@ impl Node {
                     let transfer = controller.open(&link, keep, fetch).await?;
                     Ok((transfer.reader(), Some(transfer)))
                 }
-                Resolved::Plain(url) => Ok((Reader::plain(Arc::new(PlainFile::open(url).await?)), None)),
+                Resolved::Plain(url) => {
+                    let file = PlainFile::open(url).await?;
+                    let file = match keep {
+                        Keep::Disk => file.kept_in(controller.folder()),
+                        Keep::Memory => file,
+                    };
+                    Ok((Reader::plain(Arc::new(file)), None))
+                }
             }
         });
         let (reader, transfer) = opened?;

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, time::Duration};
 
-use nearcast_protocol::pieces::Class;
+use nearcast_protocol::{Blocks, pieces::Class};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -43,6 +43,12 @@ pub enum Action {
         /// What.
         blocks: Range<u64>,
     },
+    /// Give these blocks up: there is no room for them any more. They count as not held from now on.
+    Forget {
+        /// What.
+        #[serde(with = "recorded::blocks")]
+        blocks: Blocks,
+    },
     /// Poll again at this time even if nothing happens. It replaces a later one.
     WakeAt(#[serde(with = "recorded::micros")] Duration),
 }
@@ -74,6 +80,8 @@ pub enum Because {
     Paused,
     /// It is fetched from outside, and the own group's others needn't.
     ForTheGroup,
+    /// It goes, since the room is full.
+    NoRoom,
     /// Something may have to be done then.
     Watchdog,
 }

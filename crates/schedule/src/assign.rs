@@ -20,8 +20,8 @@ use crate::{
     action::Because,
     demand::{GRACE, Lane, Rank},
     film::Peer,
-    import::{Turns, segment_end},
-    neighbour::Neighbour,
+    import::{SEGMENT, Turns, segment_end},
+    neighbour::{Neighbour, WEB},
     rate::{bytes_in, time_for},
     schedule::Schedule,
 };
@@ -55,7 +55,9 @@ const LEAVE: Duration = Duration::from_secs(5);
 const HOPE: u64 = 3;
 /// Runs that are left to others of the group, in one walk.
 const MOST_LEFT: usize = 96;
-const TIERS: usize = 4;
+const TIERS: usize = WEB + 1;
+/// A web source gets what a neighbour has only if that would be late by more than this.
+const WEB_GAIN: Duration = Duration::from_millis(250);
 
 /// How long one request should take its peer, and its most bytes.
 fn request_size(class: Class, lead: Duration) -> (Duration, u64) {
@@ -271,6 +273,10 @@ impl Schedule {
                     if import && turns.shared() {
                         end = end.min(segment_end(block));
                     }
+                    // A web server's cache and its proofs are cut at segments.
+                    if candidate.tier == WEB && end > segment_end(block) {
+                        end = segment_end(end) - SEGMENT;
+                    }
                     let bytes = self.bytes_of(block..end);
                     candidate.queued += bytes;
                     planned.insert(block..end);
@@ -386,7 +392,9 @@ fn choose(
         if pick.1 <= in_time || nearer.hoped_eta(BLOCK_BYTES) <= in_time || may_do {
             break;
         }
-        if dearer.1 < pick.1 {
+        // A neighbour that is a moment late costs less than a web server that stays with the viewers for good.
+        let at_risk = candidates[dearer.3].tier < WEB || soon && pick.1 > in_time + WEB_GAIN;
+        if at_risk && dearer.1 < pick.1 {
             pick = dearer;
         }
     }

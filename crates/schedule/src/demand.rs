@@ -23,7 +23,7 @@ const PACE: Range<u64> = 8_000..125_000_000;
 /// The windows of DESIGN §5.5: how far ahead of the cursor each ends, in time of media.
 const URGENT: Duration = Duration::from_secs(8);
 const READY: Duration = Duration::from_secs(30);
-const PREFETCH: Duration = Duration::from_secs(120);
+pub(crate) const PREFETCH: Duration = Duration::from_secs(120);
 /// What waits is due at once; this is how soon that can be.
 pub(crate) const GRACE: Duration = Duration::from_millis(300);
 /// How much of the head is fetched before a reader says what it wants.
@@ -122,9 +122,12 @@ impl Schedule {
             });
             // The clock stands while the reader waits.
             let due = if waits.is_some() { now + GRACE } else { now };
-            lanes.extend(place.cursors.iter().map(|cursor| self.ahead_of(cursor, place, due)));
+            // What a parked cursor may come back to has no place in a tight room.
+            let tight = self.tight_room().is_some();
+            let cursors = place.cursors.iter().filter(|cursor| !tight || cursor.parked.is_none());
+            lanes.extend(cursors.map(|cursor| self.ahead_of(cursor, place, due)));
         }
-        if self.proved && self.fetch != Fetch::AroundPlayhead {
+        if self.proved && self.fetch != Fetch::AroundPlayhead && self.tight_room().is_none() {
             self.rest(now, &mut lanes);
         }
         lanes
@@ -172,13 +175,14 @@ impl Schedule {
 
     fn ahead_of(&self, cursor: &Cursor, place: &Place, due: Duration) -> Lane {
         let pace = self.pace(place);
-        let lowest = cursor.lowest().min(cursor.next);
+        let lowest = self.lowest(cursor);
         let (due, class) = match cursor.parked {
             Some(_) => (due + READY, Class::Prefetch),
             None => (due, Class::Urgent),
         };
+        let window = self.window(pace);
         Lane {
-            blocks: self.geometry.covering(lowest..cursor.next.saturating_add(bytes_in(PREFETCH, pace))),
+            blocks: self.geometry.covering(lowest..cursor.next.saturating_add(window)),
             rank: Rank::Window,
             because: Because::Ahead,
             due,

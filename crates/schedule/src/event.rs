@@ -30,6 +30,12 @@ pub enum Event {
         /// A number that stands for it, the same on every node: members of a group take turns by it.
         name: u64,
     },
+    /// A web source can be asked from now on: it has all of the film, and is asked for what no peer has in
+    /// time. From now on it is a peer like the others, and told of like them.
+    SourceJoined {
+        /// Which.
+        peer: Peer,
+    },
     /// The peer has these blocks too.
     PeerHas {
         /// Who.
@@ -126,6 +132,8 @@ pub enum Event {
     BitRate(u64),
     /// This node's own group is now known to be this one.
     Group(#[serde(with = "recorded::group")] Group),
+    /// No more than so many bytes of the film may be held from now on, on their way included; 16 MiB at least.
+    Room(Option<u64>),
     /// The user has paused (or resumed) fetching.
     Pause(bool),
 }

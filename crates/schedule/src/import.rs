@@ -28,7 +28,7 @@ pub const LEASE: Duration = Duration::from_secs(2);
 const SHORT_LEASE: Duration = Duration::from_millis(500);
 /// Blocks in a segment: 256 KiB, a third of a second of most films. Large ones would make the group wait for
 /// one line; small ones would make more claims than requests.
-const SEGMENT: u64 = 16;
+pub(crate) const SEGMENT: u64 = 16;
 /// An importer's claims count for nothing this long after one that it brought nothing of.
 const DISTRUST: Duration = Duration::from_secs(30);
 /// More segments than this at once nobody can claim.

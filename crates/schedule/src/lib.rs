@@ -23,6 +23,7 @@
 //! | `schedule` | [`Schedule`]: the state, and what each event does to it |
 //! | `demand`, `reader` | what is wanted by when; how a cursor is made of reads |
 //! | `assign`, `rescue`, `budget` | who is asked; who is asked instead, and what that may cost |
+//! | `room` | what goes where the film is larger than the room for it |
 //! | `import` | who of a group fetches what into it, so that it comes in once |
 //! | `neighbour`, `rate` | what is known of a peer |
 //! | `wait`, `statistics` | why the picture waits, in one sentence; how much came from where |
@@ -41,6 +42,7 @@ mod rate;
 mod reader;
 mod recorded;
 mod rescue;
+mod room;
 mod schedule;
 mod statistics;
 mod wait;

@@ -10,6 +10,8 @@ use crate::{
     rate::{Rate, time_for},
 };
 
+/// The tier of what isn't a peer: dearer than all who are.
+pub(crate) const WEB: usize = 4;
 /// Believed of a peer's round trip until one was seen.
 const LATENCY: Duration = Duration::from_millis(50);
 /// Nobody is given up for a shorter silence.
@@ -63,6 +65,8 @@ pub(crate) struct Neighbour {
     pub(crate) group: Group,
     pub(crate) role: Role,
     pub(crate) local: bool,
+    /// Whether it is a web source, which is no peer at all.
+    pub(crate) web: bool,
     /// The number that stands for it on every node.
     pub(crate) name: u64,
     /// What it fetches into the group.
@@ -102,6 +106,7 @@ impl Neighbour {
             group,
             role,
             local,
+            web: false,
             name,
             imports: Imports::default(),
             blocks: Blocks::new(),
@@ -121,9 +126,12 @@ impl Neighbour {
     }
 
     /// How far it is from here: 0 own group's terminals, 1 own group's publishers, 2 other terminals,
-    /// 3 other publishers. Leaving the group costs its network; a publisher's upload is dearer than a
+    /// 3 other publishers, [`WEB`] for web sources. Leaving the group costs its network; a publisher's upload is dearer than a
     /// terminal's, but not as dear as the border.
     pub(crate) fn tier(&self, own: Group) -> usize {
+        if self.web {
+            return WEB;
+        }
         let outside = !(self.local || self.group.same_network(own));
         2 * usize::from(outside) + usize::from(self.role == Role::Publisher)
     }

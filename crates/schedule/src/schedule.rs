@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use nearcast_protocol::{Blocks, Geometry, Group};
+use nearcast_protocol::{Blocks, Geometry, Group, Role};
 
 use crate::{
     action::{Action, Because},
@@ -20,6 +20,7 @@ use crate::{
     neighbour::{InFlight, Neighbour},
     rate::GUESS,
     reader::Place,
+    room,
     statistics::Received,
 };
 
@@ -59,6 +60,8 @@ pub struct Schedule {
     /// When the group, or this node itself, last got something that was missing here.
     pub(crate) group_moved: Duration,
     pub(crate) own_name: u64,
+    /// How many blocks may be held at once, if that is bounded.
+    pub(crate) room: Option<u64>,
     seed: u64,
     next_request: u32,
     /// Whether anything has happened that a plan should answer.
@@ -96,6 +99,7 @@ impl Schedule {
             own_imports: OwnImports::default(),
             group_moved: Duration::ZERO,
             own_name: film.own_name,
+            room: None,
             seed,
             next_request: 0,
             due: true,
@@ -122,6 +126,13 @@ impl Schedule {
                     .or_insert_with(|| Neighbour::new(group, role, local, name, guess, tie, now));
                 (neighbour.group, neighbour.role, neighbour.local) = (group, role, local);
                 self.own_imports.tell_again();
+                self.due = true;
+            }
+            Event::SourceJoined { peer } => {
+                let (guess, tie) = (self.guess(now), mix(self.seed ^ u64::from(peer.0)));
+                let mut source = Neighbour::new(Group::UNKNOWN, Role::Publisher, false, 0, guess, tie, now);
+                (source.web, source.blocks) = (true, self.geometry.all());
+                self.peers.entry(peer).or_insert(source);
                 self.due = true;
             }
             Event::PeerHas { peer, mut blocks } => {
@@ -206,6 +217,10 @@ impl Schedule {
                 self.own_group = group;
                 self.due = true;
             }
+            Event::Room(bytes) => {
+                self.room = bytes.map(room::in_blocks);
+                self.due = true;
+            }
             Event::Pause(paused) => {
                 self.paused = paused;
                 self.due = true;
@@ -276,9 +291,14 @@ impl Schedule {
         } else if attentive {
             self.check_at = self.check_at.min(now + ATTENTIVE);
         }
+        self.make_room(now, &lanes);
         self.judge_imports(now);
         let (picks, unmet) = self.assign(now, &lanes);
-        picks.into_iter().for_each(|pick| self.request(now, pick));
+        for pick in picks {
+            if let Some(pick) = self.fit(pick) {
+                self.request(now, pick);
+            }
+        }
         let heard = self.imports_are_heard();
         for blocks in self.own_imports.news(now, &self.held, heard) {
             self.act(now, Action::Import { blocks }, Because::ForTheGroup);
@@ -308,7 +328,7 @@ impl Schedule {
         }
     }
 
-    fn act(&mut self, now: Duration, action: Action, because: Because) {
+    pub(crate) fn act(&mut self, now: Duration, action: Action, because: Because) {
         self.log.push(Entry::Action { at: now, action: action.clone(), because });
         self.outbox.push_back(action);
     }
@@ -349,9 +369,14 @@ impl Schedule {
         }
     }
 
-    /// Whether nobody who is connected has anything of what is missing.
+    /// Whether nobody who is connected has anything of what is missing; web sources aside.
     pub fn is_stranded(&self) -> bool {
-        !self.complete() && self.peers.values().all(|peer| peer.blocks.difference(&self.held).is_empty())
+        !self.complete()
+            && self
+                .peers
+                .values()
+                .filter(|peer| !peer.web)
+                .all(|peer| peer.blocks.difference(&self.held).is_empty())
     }
 
     /// All requests on their way.

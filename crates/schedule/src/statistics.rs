@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use nearcast_protocol::{Group, Role};
 
-use crate::{film::Peer, neighbour::InFlight, schedule::Schedule};
+use crate::{
+    film::Peer,
+    neighbour::{InFlight, WEB},
+    schedule::Schedule,
+};
 
 /// Bytes since the schedule began.
 #[derive(Debug, Clone, Copy, Default)]
@@ -13,6 +17,7 @@ pub(crate) struct Received {
     own_group: u64,
     other_groups: u64,
     publishers: u64,
+    web: u64,
 }
 
 impl Received {
@@ -20,6 +25,7 @@ impl Received {
         *match tier {
             0 => &mut self.own_group,
             2 => &mut self.other_groups,
+            WEB => &mut self.web,
             _ => &mut self.publishers,
         } += bytes;
     }
@@ -34,6 +40,8 @@ pub struct Statistics {
     pub other_groups: u64,
     /// Verified bytes from publishers of any group.
     pub publishers: u64,
+    /// Verified bytes from web sources.
+    pub web: u64,
     /// Payload bytes as they came, hashes and what was thrown away included.
     pub payload: u64,
     /// Bytes asked for that haven't come yet.
@@ -95,6 +103,7 @@ impl Schedule {
             own_group: self.received.own_group,
             other_groups: self.received.other_groups,
             publishers: self.received.publishers,
+            web: self.received.web,
             payload: self.received.payload,
             in_flight: self.in_flight().map(|(.., request)| InFlight::remaining(request)).sum(),
             requests: self.in_flight().count(),

@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::PathBuf, time::Instant};
 use nearcast_content::{Entry, Origin};
 use nearcast_protocol::Multiaddr;
 use nearcast_protocol::ResourceId;
-use nearcast_transfer::{Controller, ControllerError, Settings as ControllerSettings};
+use nearcast_transfer::{Controller, ControllerError, PrivateSources, Settings as ControllerSettings};
 
 use crate::{
     flow::Flow,
@@ -45,6 +45,9 @@ impl Node {
         wanted.upload = settings.upload;
         wanted.download = settings.download;
         wanted.neighbours = settings.neighbours;
+        wanted.map_ports = settings.map_ports;
+        // Those that say so are asked about before a link is opened.
+        wanted.private_sources = PrivateSources::Named;
         let controller = Controller::start(wanted).await?;
         let mut node = Self {
             controller,
@@ -60,7 +63,8 @@ impl Node {
 
     /// Whether going on the network anew is what it takes to apply `new`.
     pub fn must_restart(old: &Settings, new: &Settings) -> bool {
-        old.folder != new.folder || old.trackers != new.trackers || old.neighbours != new.neighbours
+        let found = (old.neighbours, old.map_ports) != (new.neighbours, new.map_ports);
+        old.folder != new.folder || old.trackers != new.trackers || found
     }
 
     /// Applies the limits.
@@ -127,8 +131,9 @@ impl Node {
             .map_or(0, |entry| entry.held_bytes)
     }
 
-    /// Makes room for a film of `size` bytes within `limit`: what was watched longest ago goes first.
-    /// Returns whether it fits now.
+    /// Makes room for a film of `size` bytes within `limit` and what is free on the disk: what was watched longest ago
+    /// goes first. Returns how many bytes of the film may be held; a film that doesn't fit is played in half of the
+    /// limit.
     ///
     /// # Errors
     /// When something can't be deleted.
@@ -138,19 +143,21 @@ impl Node {
         size: u64,
         limit: u64,
         watched_at_ms: impl Fn(&str) -> u64,
-    ) -> Result<bool, ControllerError> {
-        let films = self.kept(Some(&id.to_string()), watched_at_ms);
+    ) -> Result<u64, ControllerError> {
+        let name = id.to_string();
+        let films = self.kept(Some(&name), watched_at_ms);
         let held = films.iter().find(|film| film.in_use).map_or(0, |film| film.held);
-        let wanted = size.saturating_sub(held);
-        let used: u64 = films.iter().map(|film| film.held).sum();
-        if used.saturating_add(wanted) <= limit {
-            return Ok(true);
-        }
-        if size > limit {
-            return Ok(false);
-        }
-        self.evict(&films, limit, wanted).await?;
-        Ok(self.used().0.saturating_add(wanted) <= limit)
+        let wanted = if size <= limit { size } else { limit / 2 };
+        self.evict(&films, limit, wanted.saturating_sub(held)).await?;
+        Ok(self.room(&name, limit))
+    }
+
+    /// How many bytes of a film may be held, now that others are as they are.
+    pub fn room(&self, id: &str, limit: u64) -> u64 {
+        let held = self.held(id);
+        let others = self.used().0.saturating_sub(held);
+        let free = quota::free_bytes(&self.folder).unwrap_or(u64::MAX);
+        quota::room(limit, others, held, free)
     }
 
     /// Removes what was watched longest ago until the rest fits within `limit`; what is `playing` stays.

@@ -111,11 +111,11 @@ pub async fn resolve(controller: &Controller, opening: &Opening) -> Result<Resol
     })
 }
 
-/// Starts to fetch a resource of the network.
+/// Starts to fetch a resource of the network, of which `room` bytes may be held.
 ///
 /// # Errors
 /// A message for the screen.
-pub async fn link(controller: &Controller, link: Link) -> Result<Opened, Message> {
+pub async fn link(controller: &Controller, link: Link, room: u64) -> Result<Opened, Message> {
     let opened = controller.open(&link, Keep::Disk, Fetch::WholeInBackground).await;
     let transfer = opened.map_err(|error| {
         let code = match &error {
@@ -127,6 +127,7 @@ pub async fn link(controller: &Controller, link: Link) -> Result<Opened, Message
         };
         Message { code, detail: error.to_string() }
     })?;
+    transfer.set_room(Some(room)).await;
     transfer.pause(false).await;
     Ok(Opened {
         id: link.id.to_string(),
@@ -139,15 +140,15 @@ pub async fn link(controller: &Controller, link: Link) -> Result<Opened, Message
     })
 }
 
-/// Opens a plain file on the web.
+/// Opens a plain file on the web; what is read of it is kept in `folder` while it is open.
 ///
 /// # Errors
 /// A message for the screen.
-pub async fn plain(url: url::Url, again: String) -> Result<Opened, Message> {
+pub async fn plain(url: url::Url, again: String, folder: &Path) -> Result<Opened, Message> {
     let file = PlainFile::open(url.clone())
         .await
         .map_err(|error| Message { code: Code::BadAddress, detail: error.to_string() })?;
-    let media = Fetched::new(Reader::plain(Arc::new(file)));
+    let media = Fetched::new(Reader::plain(Arc::new(file.kept_in(folder))));
     Ok(Opened {
         id: made_up_id("url", url.as_str()),
         title: title(&media.name()),

@@ -2,6 +2,11 @@
 
 use std::path::Path;
 
+/// What films leave free on the disk, in bytes.
+const SPARE: u64 = 256_000_000;
+/// In less room no film is played, in bytes.
+pub const LEAST_ROOM: u64 = 64_000_000;
+
 /// A film on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
@@ -33,6 +38,12 @@ pub fn evict(films: &[Kept], limit: u64, wanted: u64) -> Vec<String> {
     gone
 }
 
+/// How many bytes of a film may be held if `others` are, `held` of it are, and `free` bytes are free on the disk.
+pub fn room(limit: u64, others: u64, held: u64, free: u64) -> u64 {
+    let on_disk = held.saturating_add(free).saturating_sub(SPARE);
+    limit.saturating_sub(others).min(on_disk)
+}
+
 /// Bytes free on the disk that holds `path`, or will.
 pub fn free_bytes(path: &Path) -> Option<u64> {
     path.ancestors().find_map(|folder| fs4::available_space(folder).ok())
@@ -58,6 +69,15 @@ mod tests {
         assert_eq!(evict(&films, 100, 11), ["old"]);
         assert_eq!(evict(&films, 100, 50), ["old", "new"]);
         assert_eq!(evict(&films, 100, u64::MAX), ["old", "new"]);
+    }
+
+    #[test]
+    fn a_film_has_what_others_and_the_disk_leave() {
+        let gb = 1_000_000_000;
+        assert_eq!(room(20 * gb, 5 * gb, 0, 100 * gb), 15 * gb);
+        assert_eq!(room(20 * gb, 25 * gb, gb, 100 * gb), 0);
+        assert_eq!(room(20 * gb, 0, 2 * gb, gb), 3 * gb - SPARE);
+        assert_eq!(room(20 * gb, 0, 0, 1000), 0);
     }
 
     #[test]

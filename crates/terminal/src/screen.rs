@@ -203,6 +203,8 @@ pub struct Sources {
     pub other_groups: Source,
     /// Publishers.
     pub publisher: Source,
+    /// The link's web sources.
+    pub web: Source,
     /// Given on, in this time.
     pub sent: Source,
     /// Bytes of the whole film.

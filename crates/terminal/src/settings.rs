@@ -47,6 +47,8 @@ pub struct Settings {
     pub trusted: Vec<String>,
     /// Whether neighbours are looked for on the local network (mDNS).
     pub neighbours: bool,
+    /// Whether the router is asked to lead strangers here (UPnP).
+    pub map_ports: bool,
     /// What closing the window does.
     pub on_close: OnClose,
     /// Whether films start where one stopped.
@@ -75,6 +77,7 @@ impl Default for Settings {
             own_tracker: false,
             trusted: Vec::new(),
             neighbours: true,
+            map_ports: true,
             on_close: OnClose::Ask,
             resume: true,
             history: true,

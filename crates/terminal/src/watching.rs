@@ -6,6 +6,7 @@ use std::{
 };
 
 use nearcast_playback::{PlaybackError, Player, PlayerEvent, SeekMode, Track, TrackKind};
+use nearcast_protocol::tracker::Received;
 use nearcast_transfer::{Progress, Stopped};
 
 use crate::{
@@ -38,7 +39,7 @@ pub struct Watching {
     text: Option<String>,
     resumed: Option<(u64, Instant)>,
     poster: bool,
-    flows: [Flow; 4],
+    flows: [Flow; 5],
 }
 
 impl Watching {
@@ -235,8 +236,10 @@ impl Watching {
 
     fn sources(&mut self, progress: &Progress, now: Instant) -> Sources {
         let (received, peers) = (progress.received, progress.peers);
-        let bytes = [received.own_group, received.other_groups, received.publishers, progress.uploaded];
-        let [own, other, publisher, sent] = std::array::from_fn(|n| {
+        let Received { own_group, other_groups, publishers } = received;
+        let bytes = [own_group, other_groups, publishers, progress.web, progress.uploaded];
+        let web_sources = progress.sources.iter().filter(|source| source.dropped.is_none()).count();
+        let [own, other, publisher, web, sent] = std::array::from_fn(|n| {
             self.flows[n].note(bytes[n], now);
             (self.flows[n].rate(), bytes[n])
         });
@@ -245,6 +248,7 @@ impl Watching {
             own_group: source(peers.own_group, own),
             other_groups: source(peers.other_groups, other),
             publisher: source(peers.publishers, publisher),
+            web: source(web_sources, web),
             sent: source(0, sent),
             size: progress.size,
             held: progress.held_bytes,

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use nearcast_content::{Entry, Library, LibraryError, MemoryStore, Origin, Store};
+use nearcast_content::{Entry, Library, LibraryError, Location, MemoryStore, Origin, Store};
 use nearcast_network::{Config, IdentityError, Limit, Network, StartError, identity_on_disk};
 use nearcast_protocol::{Guard, Link, Multiaddr, ResourceId, Role, TokenError, tracker::Claim};
 use nearcast_schedule::Fetch;
@@ -117,6 +117,7 @@ impl Controller {
             config.listen = settings.listen.clone();
         }
         config.neighbours = settings.neighbours;
+        config.map_ports = settings.map_ports;
         config.upload = settings.upload;
         config.download = settings.download;
         let network = Arc::new(Network::start(config).await?);
@@ -271,7 +272,9 @@ impl Controller {
                     self.close(&link.id);
                 }
                 let store: Arc<dyn Store> = match keep {
-                    Keep::Memory => Arc::new(MemoryStore::new(link.id, link.size)),
+                    Keep::Memory => {
+                        Arc::new(MemoryStore::new(link.id, link.size).map_err(LibraryError::from)?)
+                    }
                     Keep::Disk => {
                         let (inner, link) = (Arc::clone(&self.inner), link.clone());
                         blocking(move || inner.library.task(&link)).await?
@@ -291,6 +294,9 @@ impl Controller {
                 self.use_store(link, guard, store)?
             }
         };
+        if matches!(transfer.store().location(), Location::Memory(_)) {
+            transfer.set_room(Some(self.inner.settings.memory)).await;
+        }
         transfer.tell(Command::Fetch(fetch, self.trackers_of(link))).await;
         Ok(transfer)
     }
@@ -447,6 +453,7 @@ impl Controller {
             bounds: Arc::clone(&self.inner.bounds),
             load: (self.inner.settings.role == Role::Publisher).then_some(self.inner.settings.load),
             accounts: Arc::clone(&self.inner.accounts),
+            private_sources: self.inner.settings.private_sources,
             trace: self.inner.settings.trace.clone(),
         };
         let transfer = Transfer::new(shared);

@@ -54,11 +54,14 @@ enum State {
 }
 
 impl Contacts {
-    /// Takes in a tracker's list, in its order: the own group comes first in it.
-    pub fn learn(&mut self, list: &[ListedPeer]) {
+    /// Takes in a tracker's list, in its order: the own group comes first in it. `true` if it names somebody new.
+    pub fn learn(&mut self, list: &[ListedPeer]) -> bool {
+        let mut news = false;
         for listed in list {
+            news |= !self.known.contains_key(&listed.peer());
             self.add(listed.address.clone(), listed.group, listed.role, false);
         }
+        news
     }
 
     /// Takes in peers found on the local network.

@@ -25,6 +25,9 @@ const EAGER: [Duration; 4] = [
     Duration::from_secs(4),
     Duration::from_secs(10),
 ];
+/// While lists name somebody new and nobody of them can be reached, it is asked this often in a row as soon as may be:
+/// of a swarm that many have just left, most names are of those.
+const HOPES: u32 = 12;
 /// Whatever a tracker says, it is asked again within this.
 const LONGEST_REST: Duration = Duration::from_secs(600);
 
@@ -43,8 +46,9 @@ struct Asked {
     failures: u32,
     /// Whether nobody was connected when it was asked.
     alone: bool,
-    /// How many times in a row that was so.
+    /// How many times in a row that was so, without and with somebody new in the list.
     lonely: u32,
+    hopes: u32,
     answers: usize,
     outcome: Option<Result<usize, NotFound>>,
 }
@@ -67,8 +71,8 @@ impl From<String> for NotFound {
 impl Asked {
     fn new(tracker: Multiaddr, list: usize, rank: usize) -> Self {
         let due = Instant::now();
-        let (under_way, failures, alone, lonely, answers, outcome) = (false, 0, true, 0, 0, None);
-        Self { tracker, list, rank, due, under_way, failures, alone, lonely, answers, outcome }
+        let (under_way, failures, alone, lonely, hopes, answers, outcome) = (false, 0, true, 0, 0, 0, None);
+        Self { tracker, list, rank, due, under_way, failures, alone, lonely, hopes, answers, outcome }
     }
 }
 
@@ -128,8 +132,8 @@ impl Finding {
         waiting.map(|asked| asked.due).min()
     }
 
-    /// A tracker has answered.
-    pub fn found(&mut self, index: usize, list: &PeerList, now: Instant) {
+    /// A tracker has answered, and named `news`: somebody who wasn't known.
+    pub fn found(&mut self, index: usize, list: &PeerList, news: bool, now: Instant) {
         let Some(asked) = self.trackers.get_mut(index) else { return };
         asked.under_way = false;
         asked.failures = 0;
@@ -139,7 +143,13 @@ impl Finding {
             true => (SOONEST * 2_u32.saturating_pow(asked.lonely)).min(LATEST),
             false => LONGEST_REST,
         };
-        asked.lonely = if asked.alone { (asked.lonely + 1).min(6) } else { 0 };
+        if !asked.alone {
+            (asked.lonely, asked.hopes) = (0, 0);
+        } else if news && asked.hopes < HOPES {
+            asked.hopes += 1;
+        } else {
+            asked.lonely = (asked.lonely + 1).min(6);
+        }
         let eager = EAGER.get(asked.answers).copied().unwrap_or(LONGEST_REST);
         asked.answers += 1;
         asked.due = now + usual.min(lonely).min(eager);
@@ -257,18 +267,18 @@ mod tests {
             finding.due(when, alone).into_iter().map(|(index, _)| index).collect()
         };
         assert_eq!(due(&mut finding, true, 0), [0, 1], "both homes, while nobody is there");
-        finding.found(0, &list(), now);
-        finding.found(1, &list(), now);
+        finding.found(0, &list(), false, now);
+        finding.found(1, &list(), false, now);
         assert_eq!(due(&mut finding, false, 100), [0]);
         finding.failed(0, "gone".to_owned(), now + Duration::from_secs(100));
         assert_eq!(due(&mut finding, false, 100), [1], "at once");
         finding.failed(1, "gone too".to_owned(), now + Duration::from_secs(100));
         assert_eq!(due(&mut finding, false, 100), [2]);
-        finding.found(2, &list(), now + Duration::from_secs(101));
+        finding.found(2, &list(), false, now + Duration::from_secs(101));
         assert_eq!(due(&mut finding, false, 103), [0, 1, 2], "those that failed are tried, one stands in");
-        finding.found(0, &list(), now + Duration::from_secs(103));
+        finding.found(0, &list(), false, now + Duration::from_secs(103));
         finding.failed(1, "gone".to_owned(), now + Duration::from_secs(103));
-        finding.found(2, &list(), now + Duration::from_secs(103));
+        finding.found(2, &list(), false, now + Duration::from_secs(103));
         assert_eq!(due(&mut finding, false, 300), [0], "the first is back");
     }
 
@@ -278,7 +288,7 @@ mod tests {
         let mut now = Instant::now();
         let pause = |_| {
             assert_eq!(finding.due(now, alone).len(), 1);
-            finding.found(0, &list(), now);
+            finding.found(0, &list(), false, now);
             let due = finding.wake_at(alone).unwrap();
             let pause = due - now;
             now = due;
@@ -295,6 +305,22 @@ mod tests {
     #[test]
     fn alone_ever_later_but_never_later_than_the_tracker_says() {
         assert_eq!(pauses(true), [600, 1500, 4000, 10_000, 32_000, 45_000, 45_000]);
+    }
+
+    #[test]
+    fn alone_it_is_asked_as_soon_as_may_be_while_it_names_somebody_new() {
+        let (mut finding, mut now) = (finding(1), Instant::now());
+        let pauses: Vec<_> = (0..20)
+            .map(|_| {
+                finding.due(now, true);
+                finding.found(0, &list(), true, now);
+                let due = finding.wake_at(true).unwrap();
+                (std::mem::replace(&mut now, due), due)
+            })
+            .map(|(asked, due)| (due - asked).as_secs())
+            .collect();
+        // Not for ever: names may be made up.
+        assert_eq!(pauses, [0, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 4, 8, 16, 32, 45, 45, 45]);
     }
 
     #[test]
@@ -318,7 +344,7 @@ mod tests {
         let denied = NotFound { reason: "expired".into(), denied: Some(Reason::TokenExpired) };
         finding.failed(0, denied, now);
         assert!(!matches!(finding.nobody(), Some(FoundNobody::Denied(..))), "the other may know better");
-        finding.found(1, &list(), now);
+        finding.found(1, &list(), false, now);
         assert!(matches!(finding.nobody(), Some(FoundNobody::Denied(Reason::TokenExpired, _))));
         assert!(finding.due(now, true).is_empty());
         finding.ask_deniers(now);

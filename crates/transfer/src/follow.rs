@@ -57,12 +57,16 @@ impl Follow {
     /// Keeps the tracker told until stopped; then withdraws.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut generation = self.inner.generation.subscribe();
+        let mut mapped = self.inner.network.mapped();
+        mapped.mark_unchanged();
         let mut failures = 0;
         let mut due = Instant::now();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = sleep_until(due) => {}
+                // Whoever registers anew is dialled anew.
+                Ok(()) = mapped.changed() => self.leased &= mapped.borrow_and_update().is_empty(),
                 changed = generation.changed(), if failures == 0 => {
                     if changed.is_err() {
                         break;

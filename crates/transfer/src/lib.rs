@@ -38,15 +38,17 @@ pub mod trackers;
 mod tracking;
 pub mod transfer;
 mod upload;
+mod web;
 
 pub use nearcast_schedule::{Fetch, Wait};
 
 pub use access::Protect;
 pub use controller::{Controller, ControllerError, Keep, Settings};
 pub use load::LoadRules;
-pub use progress::{Progress, Stopped};
+pub use progress::{Progress, Stopped, WebSource};
 pub use reader::{Interrupted, ReadError, Reader};
 pub use resolve::{ResolveError, Resolved};
 pub use served::Served;
 pub use trackers::Trackers;
 pub use transfer::Transfer;
+pub use web::PrivateSources;

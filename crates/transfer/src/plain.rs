@@ -1,8 +1,12 @@
 //! A plain file on the web, read with `Range` requests: what is left when a URL leads to no link (R6).
 //!
-//! It is nobody's resource: nothing names its bytes, so nothing verifies them and nothing is shared on.
+//! It is nobody's resource: nothing names its bytes, so nothing verifies them and nothing is shared on. What has
+//! been read is kept as long as the file is open, so that it is asked for once.
+
+mod cache;
 
 use std::{
+    path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -16,6 +20,7 @@ use reqwest::{
 };
 use url::Url;
 
+use self::cache::Cache;
 use crate::resolve::{innermost, web_client};
 
 /// A jump ahead that is read through rather than asked for anew: cheaper than a round trip.
@@ -72,6 +77,7 @@ pub struct PlainFile {
     web: reqwest::Client,
     stream: Mutex<Option<Stream>>,
     waiting: Mutex<Option<Instant>>,
+    cache: Option<Mutex<Cache>>,
 }
 
 struct Stream {
@@ -98,7 +104,21 @@ impl PlainFile {
         };
         let size = size.ok_or_else(|| PlainError::NoLength { url: Box::new(url.clone()) })?;
         let name = file_name(&url);
-        Ok(Self { url, name, size, ranges, web, stream: Mutex::default(), waiting: Mutex::default() })
+        let (stream, waiting, cache) = Default::default();
+        Ok(Self { url, name, size, ranges, web, stream, waiting, cache })
+    }
+
+    /// Keeps what is read in a folder, in a file without a name: up to 4 GiB, and as long as 1 GiB stays free.
+    /// Where that can't be, it is read from the web each time.
+    #[must_use]
+    pub fn kept_in(mut self, folder: &Path) -> Self {
+        match Cache::new(folder) {
+            Ok(cache) => self.cache = Some(Mutex::new(cache)),
+            Err(error) => {
+                tracing::warn!(folder = %folder.display(), %error, "what is read of a plain file can't be kept");
+            }
+        }
+        self
     }
 
     /// Its size in bytes.
@@ -129,6 +149,9 @@ impl PlainFile {
         if offset >= self.size || buffer.is_empty() {
             return Ok(0);
         }
+        if let Some(read) = self.cache().and_then(|cache| cache.get(offset, buffer)) {
+            return Ok(read);
+        }
         let _waiting = Waiting::new(&self.waiting);
         let mut pause = Duration::from_millis(250);
         for attempt in 1.. {
@@ -156,6 +179,10 @@ impl PlainFile {
         self.stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn cache(&self) -> Option<MutexGuard<'_, Cache>> {
+        Some(self.cache.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     async fn read_from(
         &self,
         open: Option<Stream>,
@@ -176,7 +203,12 @@ impl PlainFile {
                 break;
             }
             match stream.body.chunk().await.map_err(failed)? {
-                Some(part) => stream.rest = part,
+                Some(part) => {
+                    if let Some(mut cache) = self.cache() {
+                        cache.put(stream.at, &part);
+                    }
+                    stream.rest = part;
+                }
                 None => return Err(PlainError::BreaksOff { url: Box::new(self.url.clone()), at: stream.at }),
             }
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use nearcast_protocol::{Blocks, Group, Multiaddr, pieces::Reason, tracker::Received};
 use nearcast_schedule::Wait;
+use url::Url;
 
 /// The state of a transfer at one moment.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +19,10 @@ pub struct Progress {
     pub held: Blocks,
     /// Payload bytes received since the transfer was opened, by where they came from.
     pub received: Received,
+    /// Verified bytes from the link's web sources, which are in none of `received`.
+    pub web: u64,
+    /// The web sources, as soon as they may be asked.
+    pub sources: Vec<WebSource>,
     /// Payload bytes as they came since the transfer was opened: with their proofs, and with what was thrown
     /// away because it was late, wrong or asked for twice.
     pub payload: u64,
@@ -42,6 +47,15 @@ impl Progress {
     pub fn complete(&self) -> bool {
         self.size_proved && self.held_bytes == self.size
     }
+}
+
+/// One of the link's web sources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebSource {
+    /// Its address.
+    pub url: Url,
+    /// Why it is asked no more for this film, if so.
+    pub dropped: Option<String>,
 }
 
 /// How many peers are connected for a resource.

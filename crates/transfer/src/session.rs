@@ -78,6 +78,8 @@ pub(crate) enum Ending {
     Closed,
     /// The peer wants no stream now.
     Refused(Refuse),
+    /// A web source is of no use for this film any more: why.
+    Dropped(String),
     /// The peer broke the protocol.
     Violation(&'static str),
 }

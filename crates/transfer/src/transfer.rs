@@ -24,6 +24,8 @@ pub(crate) enum Command {
     FreshToken(bool),
     /// Hold fetching, or go on.
     Pause(bool),
+    /// No more than so many bytes of it may be held.
+    Room(Option<u64>),
     /// The store has found these blocks damaged and given them up.
     Damaged(Blocks),
 }
@@ -105,6 +107,12 @@ impl Transfer {
     /// Holds fetching, or goes on with it. Serving goes on either way.
     pub async fn pause(&self, on: bool) {
         self.tell(Command::Pause(on)).await;
+    }
+
+    /// No more than `bytes` of it are held from now on, 16 MiB at least: what was played goes to make room for what
+    /// comes. What needs no fetching any more is left as it is.
+    pub async fn set_room(&self, bytes: Option<u64>) {
+        self.tell(Command::Room(bytes)).await;
     }
 
     /// Waits until every byte is held.

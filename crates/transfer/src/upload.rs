@@ -122,7 +122,7 @@ mod tests {
     }
 
     fn empty_store() -> Arc<dyn Store> {
-        Arc::new(MemoryStore::new(ResourceId::from_bytes([7; 32]), 3 * BLOCK_BYTES))
+        Arc::new(MemoryStore::new(ResourceId::from_bytes([7; 32]), 3 * BLOCK_BYTES).unwrap())
     }
 
     fn id_of(frame: Option<Frame>) -> Option<u32> {

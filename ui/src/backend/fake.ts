@@ -8,7 +8,7 @@ const GB = 1e9;
 
 const settings: Settings = {
   language: 'en', theme: 'system', folder: '/home/viewer/Videos/Nearcast', limit: 20 * GB, share: true, upload: 1.25e6,
-  download: null, trackers: ['/ip4/203.0.113.5/tcp/4401'], own_tracker: false, trusted: [], neighbours: true, on_close: 'ask', resume: true,
+  download: null, trackers: ['/ip4/203.0.113.5/tcp/4401'], own_tracker: false, trusted: [], neighbours: true, map_ports: true, on_close: 'ask', resume: true,
   history: true, volume: 0.8, muted: false, keep_controls: false,
 };
 
@@ -28,6 +28,7 @@ const film: Film = {
     own_group: { peers: 5, rate: 1_100_000, bytes: 201_000_000 },
     other_groups: { peers: 1, rate: 40_000, bytes: 6_000_000 },
     publisher: { peers: 1, rate: 0, bytes: 3_000_000 },
+    web: { peers: 1, rate: 0, bytes: 2_000_000 },
     sent: { peers: 0, rate: 320_000, bytes: 48_000_000 },
     size: 454_000_000, held: 212_000_000,
   },

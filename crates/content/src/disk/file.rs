@@ -51,6 +51,23 @@ pub(crate) fn write_all_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> io
     Ok(())
 }
 
+/// Gives the room of these bytes back to the disk; they read as zeros then. A file system without holes keeps the room.
+#[cfg(target_os = "linux")]
+pub(crate) fn punch(file: &File, bytes: std::ops::Range<u64>) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match fallocate(file, flags, bytes.start, bytes.end - bytes.start) {
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Holes aren't made here: the room is given back when the film goes.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn punch(_: &File, _: std::ops::Range<u64>) -> io::Result<()> {
+    Ok(())
+}
+
 /// Replaces a small file such that, whenever the machine stops, there is the old one or the new one.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut beside = OsString::from(path);

@@ -110,13 +110,13 @@ impl Found {
             if let Some(outboard) = rebuild(id, geometry, place, data).map_err(io)? {
                 self.outboard = Some(outboard);
                 let all = geometry.all();
-                self.content = Content { held: all.clone(), checked: all };
+                self.content = Content { held: all.clone(), checked: all, forgets: 0 };
                 return Ok(());
             }
         }
         if let Some(outboard) = &self.outboard {
             let held = valid(id, geometry, outboard, data, 0..geometry.count());
-            self.content = Content { checked: held.clone(), held };
+            self.content = Content { checked: held.clone(), held, forgets: 0 };
         }
         Ok(())
     }

@@ -168,6 +168,30 @@ fn damage_while_open_is_noticed_and_mended() {
     assert_eq!(readable_blocks(&store, &film), Blocks::from_iter([0..16, 20..21]));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_forgotten_gives_its_room_back_and_a_crash_finds_the_rest() {
+    use std::os::unix::fs::MetadataExt;
+    let film = film(64 * BLOCK_BYTES);
+    let folder = TempDir::new().unwrap();
+    let store = open(&film, folder.path());
+    fill(&store, &film, [63..64, 0..63]);
+    store.sync().unwrap();
+    let taken = || fs::metadata(folder.path().join("content/film")).unwrap().blocks() * 512;
+    let before = taken();
+    store.forget(&(8..56).into()).unwrap();
+    assert!(taken() + 40 * BLOCK_BYTES <= before, "{} of {before}", taken());
+    assert!(!folder.path().join("held.json").exists());
+    // Killed: nothing is recorded, and hashing tells what is there.
+    store.sync().unwrap();
+    fs::remove_file(folder.path().join("held.json")).unwrap();
+    std::mem::forget(store);
+    let store = open(&film, folder.path());
+    assert_eq!(readable_blocks(&store, &film), Blocks::from_iter([0..8, 56..64]));
+    fill(&store, &film, [8..56]);
+    assert!(store.complete());
+}
+
 fn film_node(film: &Film, blocks: Range<u64>) -> bao_tree::TreeNode {
     let decoded = decode(film.id, film.geometry(), blocks.clone(), &film.encoding(blocks.clone()));
     let mut nodes = decoded.pairs.iter().map(|(node, _)| *node);

@@ -206,6 +206,6 @@ fn copy(from: &DiskStore, to: &DiskStore) -> Result<(), LibraryError> {
 fn import_path(store: &DiskStore) -> PathBuf {
     match store.location() {
         crate::Location::File(path) => path,
-        crate::Location::Memory => PathBuf::new(),
+        crate::Location::Memory(_) => PathBuf::new(),
     }
 }

@@ -34,7 +34,7 @@ fn import(library: &Library, path: &Path) -> Result<Arc<dyn Store>, LibraryError
 fn location(store: &dyn Store) -> PathBuf {
     match store.location() {
         Location::File(path) => path,
-        Location::Memory => panic!("not a file"),
+        Location::Memory(_) => panic!("not a file"),
     }
 }
 

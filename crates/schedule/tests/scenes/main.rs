@@ -9,6 +9,8 @@ mod player;
 mod playing;
 mod promises;
 mod record;
+mod room;
 mod sharing;
+mod sources;
 mod storm;
 mod world;

@@ -46,7 +46,7 @@ fn asked_by_both(names: [u64; 2], count: u64) -> [u64; 2] {
                         told[own].push(Event::Progress { peer, request, bytes });
                         told[own].push(Event::Verified { peer, request, blocks });
                     }
-                    Action::Cancel { .. } | Action::WakeAt(_) => {}
+                    Action::Cancel { .. } | Action::Forget { .. } | Action::WakeAt(_) => {}
                 }
             }
         }

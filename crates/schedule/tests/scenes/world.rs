@@ -45,6 +45,8 @@ pub struct Node {
     pub breaks_off: u32,
     /// Its bytes are wrong.
     pub lies: bool,
+    /// A web source and no peer.
+    pub web: bool,
 }
 
 impl Node {
@@ -59,6 +61,7 @@ impl Node {
             refuses: None,
             breaks_off: 0,
             lies: false,
+            web: false,
         }
     }
 
@@ -68,6 +71,10 @@ impl Node {
 
     pub fn publisher(self) -> Self {
         Self { role: Role::Publisher, ..self }
+    }
+
+    pub fn web(self) -> Self {
+        Self { web: true, ..self.of(OTHER) }
     }
 
     pub fn having(self, blocks: Range<u64>) -> Self {
@@ -113,6 +120,8 @@ pub struct World {
     pub thrown: u64,
     /// Bytes that came for what is open.
     coming: BTreeMap<RequestId, u64>,
+    /// Given up, since there was no room.
+    pub forgotten: Blocks,
     /// How long verifying takes.
     pub verdict: Duration,
     /// Of a thousand answers and parts of answers so many are never told to the schedule.
@@ -150,6 +159,7 @@ impl World {
             came: 0,
             thrown: 0,
             coming: BTreeMap::new(),
+            forgotten: Blocks::new(),
             verdict: Duration::ZERO,
             lost: 0,
             peers: BTreeMap::new(),
@@ -183,11 +193,16 @@ impl World {
     pub fn join(&mut self, node: Node) -> Peer {
         let peer = Peer(self.peers.keys().next_back().map_or(0, |peer| peer.0 + 1));
         let has = node.has.clone().unwrap_or_else(|| self.geometry.all());
-        let (group, role, blocks) = (node.group, node.role, has.clone());
+        let (group, role, blocks, web) = (node.group, node.role, has.clone(), node.web);
         self.peers.insert(
             peer,
             Serving { node, has, queue: VecDeque::new(), sending: false, refused_until: Duration::ZERO },
         );
+        if web {
+            self.schedule.handle(self.now, Event::SourceJoined { peer });
+            self.poll();
+            return peer;
+        }
         self.schedule.handle(
             self.now,
             Event::PeerJoined { peer, group, role, local: false, name: u64::from(peer.0) + 1000 },
@@ -440,6 +455,7 @@ impl World {
                 }
                 // One viewer's world: nobody is there to be told.
                 Action::Import { .. } => {}
+                Action::Forget { blocks } => self.forgotten = self.forgotten.union(&blocks),
                 Action::Cancel { peer, request } => {
                     let Some((of, blocks)) = self.open.remove(&request) else {
                         assert!(self.lost > 0, "only what is open is cancelled");

@@ -10,6 +10,7 @@ use super::{State, unix_ms};
 use crate::{
     history::Watched,
     opening::{self, Opened, Target},
+    quota::LEAST_ROOM,
     screen::{Code, Message},
     terminal::Input,
     watching::Watching,
@@ -57,7 +58,10 @@ impl State {
                         Ok(Resolved::Link(link)) => Input::Resolved(number, link),
                         Ok(Resolved::Plain(url)) => {
                             let again = url.to_string();
-                            Input::Opened(number, opening::plain(url, again).await.map(Box::new))
+                            Input::Opened(
+                                number,
+                                opening::plain(url, again, controller.folder()).await.map(Box::new),
+                            )
                         }
                         Err(message) => Input::Opened(number, Err(message)),
                     };
@@ -76,13 +80,15 @@ impl State {
         let Some(node) = &self.node else { return };
         let watched = |id: &str| self.history.watched_at(id);
         let outcome = match node.make_room(link.id, link.size, self.settings.limit, watched).await {
-            Ok(true) => opening::link(&node.controller, link).await.map(Box::new),
-            Ok(false) => Err(Message {
+            Ok(room) if room >= LEAST_ROOM.min(link.size) => {
+                opening::link(&node.controller, link, room).await.map(Box::new)
+            }
+            Ok(room) => Err(Message {
                 code: Code::Limit,
                 detail: format!(
-                    "this film has {:.1} GB, and all films together may have {:.1} GB",
+                    "this film has {:.1} GB, and there is room for {:.1} GB: free some of the disk, or let films have more",
                     link.size as f64 / 1e9,
-                    self.settings.limit as f64 / 1e9
+                    room as f64 / 1e9
                 ),
             }),
             Err(error) => Err(Message { code: Code::Disk, detail: error.to_string() }),

@@ -57,6 +57,7 @@ impl State {
         if self.kept.elapsed() >= KEEP_EVERY {
             self.kept = Instant::now();
             self.look_at_disk();
+            self.keep_to_limit().await;
             self.look_at_shares();
             self.keep();
         }
@@ -102,7 +103,17 @@ impl State {
         if let Err(error) = node.shrink(playing, self.settings.limit, watched).await {
             self.notice(Message { code: Code::Disk, detail: error.to_string() });
         }
+        self.keep_to_limit().await;
         self.look_at_disk();
+    }
+
+    /// The film being watched has the room that others, the limit and the disk leave it at this moment.
+    async fn keep_to_limit(&self) {
+        let watched = self.watching.as_ref().and_then(|watching| watching.opened.transfer.as_ref());
+        if let Some((node, transfer)) = self.node.as_ref().zip(watched) {
+            let room = node.room(&transfer.id().to_string(), self.settings.limit);
+            transfer.set_room(Some(room)).await;
+        }
     }
 
     fn note_shared(&mut self) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use nearcast_protocol::{Multiaddr, Role};
 
-use crate::{access::Protect, load::LoadRules};
+use crate::{access::Protect, load::LoadRules, web::PrivateSources};
 
 /// How a controller is set up.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Settings {
     pub download: Option<u64>,
     /// Whether neighbours on the local network are looked for (mDNS).
     pub neighbours: bool,
+    /// Whether the router is asked to lead strangers here (UPnP).
+    pub map_ports: bool,
     /// What this node is there for.
     pub role: Role,
     /// How many streams are served at once for each resource (R7 a).
@@ -38,6 +40,10 @@ pub struct Settings {
     pub version: String,
     /// Where the schedule of what is fetched writes its event log.
     pub trace: Option<PathBuf>,
+    /// How much of a resource that is kept in memory is held at once, in bytes.
+    pub memory: u64,
+    /// Which of a link's web sources may lie on this machine or in a private network.
+    pub private_sources: PrivateSources,
     /// Which of the files that are shared are for bearers of this node's tokens only.
     pub protect: Option<Protect>,
 }
@@ -52,6 +58,7 @@ impl Settings {
             upload: None,
             download: None,
             neighbours: true,
+            map_ports: true,
             role: Role::Terminal,
             streams: 50,
             streams_in_all: None,
@@ -60,6 +67,8 @@ impl Settings {
             only_offered: false,
             version: concat!("nearcast/", env!("CARGO_PKG_VERSION")).into(),
             trace: None,
+            memory: 24 << 20,
+            private_sources: PrivateSources::Never,
             protect: None,
         }
     }

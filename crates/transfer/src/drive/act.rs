@@ -17,7 +17,7 @@ impl Drive {
         if self.wake.is_some_and(|wake| wake <= now) {
             self.wake = None;
         }
-        let mut lost = Vec::new();
+        let (mut lost, mut forgotten) = (Vec::new(), Vec::new());
         while let Some(action) = schedule.poll(now) {
             match action {
                 Action::Request { peer, request, blocks, class, deadline } => {
@@ -30,12 +30,14 @@ impl Drive {
                         deadline_ms: u32::try_from(left).unwrap_or(u32::MAX),
                     };
                     let session = self.peers.get(&peer).map(|connected| &connected.session);
+                    let session = session.or_else(|| self.sources.session(peer));
                     if !session.is_some_and(|session| session.order(Order::Request(piece, blocks))) {
                         lost.push(peer);
                     }
                 }
                 Action::Cancel { peer, request } => {
                     let session = self.peers.get(&peer).map(|connected| &connected.session);
+                    let session = session.or_else(|| self.sources.session(peer));
                     if session.is_some_and(|session| !session.order(Order::Cancel(request))) {
                         lost.push(peer);
                     }
@@ -55,14 +57,20 @@ impl Drive {
                         }
                     }
                 }
+                Action::Forget { blocks } => forgotten.push(blocks),
                 Action::WakeAt(wake) => self.wake = Some(self.wake.map_or(wake, |known| known.min(wake))),
             }
         }
+        forgotten.into_iter().for_each(|blocks| self.forget(blocks));
+        let Some(schedule) = &mut self.schedule else { return };
         if let Some(trace) = &mut self.trace {
             trace.write(schedule);
         }
         if !lost.is_empty() {
-            lost.into_iter().for_each(|peer| self.leave(peer, None));
+            for peer in lost {
+                self.leave(peer, None);
+                self.leave_source(peer, Some("it can't keep up with what is asked".into()));
+            }
             self.act();
         }
     }

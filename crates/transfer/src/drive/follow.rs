@@ -31,6 +31,9 @@ impl Drive {
         self.proved = film.size_proved;
         let seed = rand::random();
         self.schedule = Some(Schedule::new(film, fetch, seed));
+        if self.room.0.is_some() {
+            self.handle(Event::Room(self.room.0));
+        }
         if self.paused {
             self.handle(Event::Pause(true));
         }
@@ -42,6 +45,7 @@ impl Drive {
             self.handle(Event::PeerHas { peer, blocks });
         }
         self.open_trace();
+        self.expect_sources();
         let found = self.parts.network.neighbours().borrow().clone();
         self.contacts.learn_neighbours(&found);
         self.follow_readers();

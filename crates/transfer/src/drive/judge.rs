@@ -12,10 +12,11 @@ use nearcast_content::{AcceptError, Fault};
 use nearcast_protocol::{Blocks, PeerId, peer::ip_of};
 use nearcast_schedule::{Event, Failure, Peer, RequestId};
 
-use super::{Done, Drive, meet::retry_after};
+use super::{Done, Drive, meet::retry_after, room::FULL};
 use crate::{
     progress::Stopped,
     session::{self, Ending},
+    web::SourceError,
 };
 
 /// Answers that wait for the size to be proved, in bytes: more than any start needs.
@@ -27,6 +28,7 @@ impl Drive {
     pub(super) fn ended(&mut self, peer: Peer, ending: Ending) {
         match ending {
             Ending::Closed => self.leave(peer, None),
+            Ending::Dropped(why) => self.leave_source(peer, Some(why)),
             Ending::Refused(refuse) => {
                 let rest = if session::may_pass(refuse.reason) {
                     retry_after(&refuse)
@@ -107,6 +109,9 @@ impl Drive {
                 self.handle(failed(Failure::Incomplete));
                 self.doubt(peer, None);
             }
+            Fault::Store(broken) if self.make_do(broken) => {
+                self.handle(failed(Failure::Refused { retry_after: Some(FULL) }));
+            }
             Fault::Store(broken) => {
                 let sentence = broken.to_string();
                 self.handle(failed(Failure::Incomplete));
@@ -123,6 +128,7 @@ impl Drive {
     }
 
     pub(super) fn ban(&mut self, peer: Peer) {
+        self.leave_source(peer, Some(SourceError::Wrong.to_string()));
         if let Some(connected) = self.peers.get(&peer) {
             let (id, address) = (connected.id, connected.address.as_ref().and_then(ip_of));
             self.parts.network.ban(id, address);
@@ -151,7 +157,9 @@ impl Drive {
             self.doubts.1 = None;
             return;
         }
-        let others = !self.peers.is_empty() || self.contacts.hopeful(|peer| self.doubts.0.contains_key(peer));
+        let others = !self.peers.is_empty()
+            || self.sources.are_left()
+            || self.contacts.hopeful(|peer| self.doubts.0.contains_key(peer));
         if now.duration_since(since) < SIZE_DOUBT {
             return;
         }

@@ -149,6 +149,12 @@ impl Drive {
         }
     }
 
+    /// A number that nobody has had.
+    pub(super) fn number_peer(&mut self) -> Peer {
+        self.next_peer += 1;
+        Peer(self.next_peer)
+    }
+
     /// A stream is open and both sides have said hello.
     pub(super) fn join(
         &mut self,
@@ -160,8 +166,7 @@ impl Drive {
         if let Some(old) = self.contacts.handle(stream.peer) {
             self.leave(old, None);
         }
-        self.next_peer += 1;
-        let peer = Peer(self.next_peer);
+        let peer = self.number_peer();
         let contact = self.contacts.connected(stream.peer, peer);
         let (session, orders) = Session::new();
         let (id, address) = (stream.peer, stream.remote.clone());

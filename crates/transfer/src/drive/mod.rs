@@ -5,7 +5,9 @@ mod follow;
 mod gate;
 mod judge;
 mod meet;
+mod room;
 mod show;
+mod sources;
 mod take;
 
 use std::{
@@ -16,7 +18,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use nearcast_content::AcceptError;
+use nearcast_content::{AcceptError, StoreError};
 use nearcast_network::Network;
 use nearcast_protocol::{
     Blocks, Group, Multiaddr, PeerId, Role,
@@ -32,6 +34,7 @@ use self::{
     gate::{Gate, Newcomer},
     judge::SIZE_DOUBT,
     meet::{DialFailure, Greeted},
+    sources::Sources,
 };
 use crate::{
     bounds::Bounds,
@@ -70,6 +73,8 @@ pub(crate) struct Parts {
     /// What a publisher's load is kept to (R7); a terminal only counts streams.
     pub load: Option<LoadRules>,
     pub accounts: Arc<Accounts>,
+    /// Which of the link's sources may lie in a private network.
+    pub private_sources: crate::web::PrivateSources,
     /// Where the schedule's log is written.
     pub trace: Option<std::path::PathBuf>,
 }
@@ -118,6 +123,9 @@ pub(crate) struct Drive {
     /// Who wants a better token.
     denied: BTreeSet<PeerId>,
     trace: Option<Trace>,
+    sources: Sources,
+    /// How many bytes may be held at once, and since when less than was allowed, for want of room on the disk.
+    room: (Option<u64>, Option<Instant>),
 }
 
 struct Connected {
@@ -143,6 +151,7 @@ enum Done {
     Found(usize, Result<PeerList, NotFound>),
     Dialled(PeerId, Result<Box<Greeted>, DialFailure>),
     Accepted(Peer, RequestId, Result<Blocks, AcceptError>),
+    Forgotten(Result<Blocks, StoreError>),
     /// What a tracker says of somebody's network, and who waits for it.
     Placed(Option<std::net::IpAddr>, Option<Newcomer>, Option<Box<PeerList>>),
     Session,
@@ -187,6 +196,8 @@ impl Drive {
             stranded: None,
             denied: BTreeSet::new(),
             trace: None,
+            sources: Sources::default(),
+            room: (None, None),
         }
     }
 
@@ -258,12 +269,14 @@ impl Drive {
     fn go_on(&mut self) {
         let now = Instant::now();
         if self.fetching() && !self.paused {
+            self.join_sources(now);
             self.find(now);
             while let Some(address) = self.contacts.next(now, self.group) {
                 self.dial(address);
             }
         }
         self.act();
+        self.leave_sources_at_the_end();
         if self.announce.1.is_some_and(|due| due <= now) {
             self.tell_peers();
         }
@@ -282,6 +295,7 @@ impl Drive {
             let finding = self.finding.wake_at(self.peers.is_empty() || self.is_stranded(now));
             wakes.extend([self.contacts.wake_at(), finding, Some(self.shown + SHOW)]);
             wakes.push(self.contacts.head_start_ends(now, self.group));
+            wakes.push(self.sources.wake_at());
         } else if self.rate > 0 || self.serves_unseen() {
             wakes.push(Some(self.shown + SHOW));
         }
@@ -308,6 +322,7 @@ impl Drive {
                 self.paused = on;
                 self.handle(Event::Pause(on));
             }
+            Command::Room(bytes) => self.set_room(bytes),
             Command::Damaged(blocks) => self.damaged(&blocks),
             Command::Incoming(stream, hello) => self.incoming(*stream, hello),
         }
@@ -340,9 +355,8 @@ impl Drive {
                     self.group = list.group;
                     self.handle(Event::Group(list.group));
                 }
-                self.finding.found(index, &list, now);
-                self.contacts.learn(&list.peers);
-                self.contacts.learn(&list.bridges);
+                let news = self.contacts.learn(&list.peers) | self.contacts.learn(&list.bridges);
+                self.finding.found(index, &list, news, now);
                 self.regroup();
             }
             Done::Found(index, Err(why)) => self.finding.failed(index, why, now),
@@ -358,6 +372,7 @@ impl Drive {
                 self.hinted(&failure.hints, now);
             }
             Done::Accepted(peer, request, result) => self.answered(peer, request, result),
+            Done::Forgotten(result) => self.forgotten(result),
             Done::Placed(address, newcomer, list) => self.placed(address, newcomer, list),
             Done::Session | Done::Synced => {}
         }

@@ -12,7 +12,7 @@ use crate::{
 
 impl Drive {
     fn trouble(&self) -> Option<Trouble> {
-        if !self.fetching() || !self.peers.is_empty() {
+        if !self.fetching() || !self.peers.is_empty() || self.sources.are_left() {
             return None;
         }
         match self.finding.nobody() {
@@ -69,6 +69,7 @@ impl Drive {
             }
         }
         let (mut received, mut payload, mut rate, mut waiting) = (Received::default(), 0, 0, None);
+        let mut web = 0;
         let mut stranded = false;
         if let Some(schedule) = &self.schedule {
             let statistics = schedule.statistics(now);
@@ -78,6 +79,7 @@ impl Drive {
                 publishers: statistics.publishers,
             };
             payload = statistics.payload;
+            web = statistics.web;
             rate = self.meter.rate(now, payload);
             waiting = schedule.why_waiting(now);
             stranded = !self.paused && schedule.is_stranded();
@@ -92,6 +94,8 @@ impl Drive {
             held_bytes: if store.size_proved() { store.geometry().bytes_in(&held) } else { 0 },
             held,
             received,
+            web,
+            sources: self.sources.shown(),
             payload,
             uploaded: self.uploaded,
             rate,

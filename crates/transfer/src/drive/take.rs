@@ -17,7 +17,8 @@ use crate::{
 impl Drive {
     pub(super) fn take(&mut self, peer: Peer, report: Report) {
         // A verdict counts even if whoever earned it has left.
-        if !self.peers.contains_key(&peer) && !matches!(report, Report::Answered { .. }) {
+        let known = self.peers.contains_key(&peer) || self.sources.knows(peer);
+        if !known && !matches!(report, Report::Answered { .. }) {
             return;
         }
         match report {
@@ -87,8 +88,7 @@ impl Drive {
         if lost.is_empty() {
             return;
         }
-        self.announce.0 = self.announce.0.difference(&lost);
-        self.say(Frame::gone(&lost));
+        self.withdraw(&lost);
         if self.schedule.is_none()
             && let Some(fetch) = self.wanted
         {
@@ -97,6 +97,12 @@ impl Drive {
             self.handle(Event::Lost(lost));
         }
         self.show();
+    }
+
+    /// Takes back from everyone what is held no longer.
+    pub(super) fn withdraw(&mut self, blocks: &Blocks) {
+        self.announce.0 = self.announce.0.difference(blocks);
+        self.say(Frame::gone(blocks));
     }
 
     fn completed(&mut self) {

@@ -30,10 +30,14 @@ pub struct Report {
     pub held_bytes: u64,
     /// Verified byte ranges: these may be read at the location.
     pub verified: Vec<Range<u64>>,
-    /// The (partial) file; none while the bytes are kept in memory.
+    /// The (partial) file; of what is kept in memory, a file that is there while this program runs.
     pub path: Option<PathBuf>,
     /// Bytes received, by where they came from.
     pub received: Source,
+    /// Bytes from the link's web sources.
+    pub web: u64,
+    /// Web sources that are asked no more, and why.
+    pub dropped_sources: Vec<String>,
     /// Bytes as they came, with their proofs and with what was thrown away.
     pub payload: u64,
     /// Bytes uploaded.
@@ -83,10 +87,11 @@ impl Report {
             held_bytes: progress.held_bytes,
             verified: progress.held.runs().map(|run| geometry.bytes(run)).collect(),
             path: match transfer.store().location() {
-                Location::File(path) => Some(path),
-                Location::Memory => None,
+                Location::File(path) | Location::Memory(path) => Some(path),
             },
             received: progress.received.into(),
+            web: progress.web,
+            dropped_sources: dropped_sources(&progress),
             payload: progress.payload,
             uploaded: progress.uploaded,
             rate: progress.rate,
@@ -94,6 +99,11 @@ impl Report {
             note: stopped.or(progress.waiting.map(|wait| wait.to_string())).or(trouble),
         }
     }
+}
+
+fn dropped_sources(progress: &crate::Progress) -> Vec<String> {
+    let dropped = progress.sources.iter().filter_map(|source| Some((source, source.dropped.as_ref()?)));
+    dropped.map(|(source, why)| format!("{}: {why}", source.url)).collect()
 }
 
 pub(super) async fn all(State(shared): State<Shared>) -> Response {

@@ -35,6 +35,8 @@ impl World<'_> {
             match action {
                 Action::WakeAt(at) => self.agenda.note((began + at).max(now + MOMENT), Happening::Wake(node)),
                 Action::Import { blocks } => self.tell_group(node, &blocks),
+                // No node of a scenario has too little room.
+                Action::Forget { .. } => {}
                 Action::Cancel { peer, request } => self.cancel(node, peer.0, request),
                 Action::Request { peer, request, blocks, class, deadline } => {
                     let bytes = self.film.bytes(blocks.clone());

@@ -53,6 +53,10 @@ trusted: Array<string>,
  */
 neighbours: boolean, 
 /**
+ * Whether the router is asked to lead strangers here (UPnP).
+ */
+map_ports: boolean, 
+/**
  * What closing the window does.
  */
 on_close: OnClose, 

@@ -18,6 +18,10 @@ other_groups: Source,
  */
 publisher: Source, 
 /**
+ * The link's web sources.
+ */
+web: Source, 
+/**
  * Given on, in this time.
  */
 sent: Source, 

@@ -149,6 +149,9 @@ pub struct Options {
     /// How many viewers are served at once for all films together [default: unlimited].
     #[arg(long, value_name = "NUMBER")]
     pub streams_in_all: Option<usize>,
+    /// Ask the router to lead viewers here (UPnP): for a publisher at home.
+    #[arg(long)]
+    pub map_ports: bool,
     /// Give films to bearers of signed links only: all, or those in this folder or of this pattern; may repeat.
     #[arg(long, value_name = "PATTERN", num_args = 0..=1, require_equals = true, default_missing_value = ALL)]
     pub protect: Vec<String>,
@@ -225,6 +228,7 @@ impl Options {
             no_posters: self.no_posters || file.no_posters,
             streams: self.streams.or(file.streams),
             streams_in_all: self.streams_in_all.or(file.streams_in_all),
+            map_ports: self.map_ports || file.map_ports,
             protect: if self.protect.is_empty() { file.protect } else { self.protect },
             password_file: self.password_file.or(file.password_file),
             link_life: self.link_life.or(file.link_life),
@@ -276,6 +280,7 @@ impl Options {
             ("streams_in_all", number(self.streams_in_all.map(|streams| streams as u64)), "1000"),
             ("enough", number(self.enough.map(Into::into)), "40"),
             ("count_every", number(self.count_every.map(Into::into)), "20"),
+            ("map_ports", self.map_ports.then(|| "true".to_owned()), "false"),
             ("no_posters", self.no_posters.then(|| "true".to_owned()), "false"),
             ("protect", list(self.protect.clone()), r#"["members"]"#),
             ("password_file", path(&self.password_file), r#""/etc/nearcast/password""#),

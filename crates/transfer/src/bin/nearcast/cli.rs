@@ -82,9 +82,20 @@ pub struct Options {
     /// Whether neighbours on the local network are looked for (configuration file only).
     #[arg(skip)]
     pub neighbours: Option<bool>,
+    /// Don't ask the router to lead strangers here (UPnP).
+    #[arg(long, global = true)]
+    #[serde(skip)]
+    pub no_port_mapping: bool,
+    /// Whether the router is asked to lead strangers here (configuration file only).
+    #[arg(skip)]
+    pub port_mapping: Option<bool>,
     /// The port of the local HTTP address on 127.0.0.1 [default: any free one].
     #[arg(long, global = true, value_name = "PORT")]
     pub port: Option<u16>,
+    /// Take a link's web sources also from this machine and from private networks.
+    #[arg(long, global = true)]
+    #[serde(skip)]
+    pub private_sources: bool,
     /// Write every decision of the schedule to this file, a JSON value a line.
     #[arg(long, global = true, value_name = "FILE")]
     #[serde(skip)]
@@ -127,6 +138,10 @@ pub struct Play {
     /// Keep nothing on disk.
     #[arg(long)]
     pub memory: bool,
+    /// Hold at most so many MB of the film at once, 17 or more; what was played goes to make room
+    /// [default: all of it; with --memory 25].
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(17..))]
+    pub room: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -141,6 +156,9 @@ pub struct Hash {
     /// The files.
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
+    /// Write FILE.obao4 beside each: with it a web server can be a link's source.
+    #[arg(long)]
+    pub proofs: bool,
 }
 
 #[derive(Debug, Args)]
@@ -199,7 +217,10 @@ impl Options {
             download: self.download.or(file.download),
             no_neighbours: self.no_neighbours,
             neighbours: file.neighbours,
+            no_port_mapping: self.no_port_mapping,
+            port_mapping: file.port_mapping,
             port: self.port.or(file.port),
+            private_sources: self.private_sources,
             trace: self.trace,
         }
     }

@@ -10,7 +10,9 @@ use std::{
 use anyhow::Context;
 use nearcast_network::Signals;
 use nearcast_protocol::{Multiaddr, Opening};
-use nearcast_transfer::{Controller, Resolved, Settings, local::Local, plain::PlainFile, resolve::Resolver};
+use nearcast_transfer::{
+    Controller, PrivateSources, Resolved, Settings, local::Local, plain::PlainFile, resolve::Resolver,
+};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
@@ -96,7 +98,11 @@ impl Node {
         settings.upload = options.upload.map(|rate| rate.bytes);
         settings.download = options.download.map(|rate| rate.bytes);
         settings.neighbours = options.neighbours.unwrap_or(true) && !options.no_neighbours;
+        settings.map_ports = options.port_mapping.unwrap_or(true) && !options.no_port_mapping;
         settings.trace = options.trace.clone();
+        if options.private_sources {
+            settings.private_sources = PrivateSources::Any;
+        }
         let controller = Controller::start(settings).await?;
         Ok(Self { controller, options: options.clone(), local: None })
     }

@@ -34,10 +34,17 @@ async fn serve(node: &mut Node, play: &Play) -> anyhow::Result<ExitCode> {
         false => (Keep::Disk, Fetch::WholeInBackground),
     };
     let film = match node.resolve(&play.opening).await? {
-        Resolved::Link(link) => Film::Verified(node.controller.open(&link, keep, fetch).await?),
+        Resolved::Link(link) => {
+            let transfer = node.controller.open(&link, keep, fetch).await?;
+            if let Some(room) = play.room {
+                transfer.set_room(Some(room * 1_000_000)).await;
+            }
+            Film::Verified(transfer)
+        }
         Resolved::Plain(url) => {
             eprintln!("{url} leads to no nearcast: link; it is played as a plain file");
-            Film::Plain(Arc::new(PlainFile::open(url).await?))
+            let file = PlainFile::open(url).await?;
+            Film::Plain(Arc::new(if play.memory { file } else { file.kept_in(node.controller.folder()) }))
         }
     };
     if play.stdout {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Context;
-use nearcast_content::{ImportProgress, hash_file};
+use nearcast_content::{ImportProgress, hash_file, hash_with_pairs};
 use nearcast_network::Signals;
 use nearcast_protocol::tracker::Reach;
 
@@ -131,10 +131,19 @@ pub async fn hash(hash: &Hash) -> anyhow::Result<ExitCode> {
     for file in &hash.files {
         let (path, name) = (file.clone(), file.display().to_string());
         let size = std::fs::metadata(file).with_context(|| format!("can't read {name}"))?.len();
+        let pairs = hash.proofs.then(|| {
+            let mut pairs = file.clone().into_os_string();
+            pairs.push(".obao4");
+            PathBuf::from(pairs)
+        });
         let shown = Arc::new(Shown::new(&name, size));
         let bar = Arc::clone(&shown);
         let hashing = tokio::task::spawn_blocking(move || {
-            hash_file(&path, &|progress: ImportProgress| bar.show(progress.done, "hashing"))
+            let progress = |progress: ImportProgress| bar.show(progress.done, "hashing");
+            match pairs {
+                Some(pairs) => hash_with_pairs(&path, &pairs, &progress),
+                None => hash_file(&path, &progress),
+            }
         });
         let (id, size) = tokio::select! {
             hashed = hashing => hashed.context("hashing was cut short")??,

@@ -143,6 +143,10 @@ fn decided(peers: &Peers, at: Duration, action: &Action, because: Because) -> Op
                 blocks.end.saturating_sub(1)
             )
         }
+        Action::Forget { blocks } => {
+            let runs: Vec<_> = blocks.runs().map(|run| format!("{} to {}", run.start, run.end - 1)).collect();
+            format!("gives up blocks {}: {why}", runs.join(", "))
+        }
         Action::WakeAt(_) => return None,
     })
 }
@@ -154,6 +158,7 @@ fn reason(because: Because) -> &'static str {
         Because::Ahead => "it lies ahead of the playhead",
         Because::Tail => "containers keep their index there",
         Because::Rest => "it is part of the rest of the film",
+        Because::NoRoom => "the room for this film is full",
         Because::NoLongerWanted => "nobody wants it soon, and somebody waits for something else",
         Because::PeerSilent => "the peer has gone silent",
         Because::Overtaken => "it is late, and another will be sooner",
@@ -169,6 +174,7 @@ fn reason(because: Because) -> &'static str {
 fn happened(peers: &Peers, event: &Event) -> Option<String> {
     Some(match event {
         Event::PeerJoined { peer, .. } => format!("· {} is connected", who(peers, *peer)),
+        Event::SourceJoined { peer } => format!("· web source {} can be asked", peer.0),
         Event::PeerLeft { peer } => format!("· {} has left", who(peers, *peer)),
         Event::PeerHas { peer, blocks } => {
             format!("· {} has {} blocks more", who(peers, *peer), blocks.count())
@@ -204,6 +210,8 @@ fn happened(peers: &Peers, event: &Event) -> Option<String> {
         Event::ReaderClosed { .. } => "· a reader has gone".into(),
         Event::BitRate(rate) => format!("· the film has {rate} bit/s"),
         Event::Group(group) => format!("· the own network is {group}"),
+        Event::Room(None) => "all of it may be held".into(),
+        Event::Room(Some(bytes)) => format!("{} MB of it may be held", bytes / 1_000_000),
         Event::Pause(true) => "· fetching is paused".into(),
         Event::Pause(false) => "· fetching goes on".into(),
         Event::Progress { .. }
