@@ -76,6 +76,16 @@ pub(crate) fn is_private(ip: IpAddr) -> bool {
     }
 }
 
+/// Whether an address is one of the internet's at large.
+pub(crate) fn is_public(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    let link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    !(is_private(ip) || link_local || ip.is_loopback() || ip.is_unspecified())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -39,6 +39,18 @@ pub(crate) struct Target {
     pub(crate) addresses: Vec<Multiaddr>,
     /// Whether a connection there is won't do, because it has just failed.
     pub(crate) afresh: bool,
+    pub(crate) through: Through,
+}
+
+/// Which connections with a target will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Through {
+    /// One there is, one that is being dialled, or a new one.
+    Any,
+    /// One there is, or a new one, whatever else is being dialled: the others' addresses may lead nowhere.
+    Apart,
+    /// One that was made by dialling the first of these very addresses.
+    Exactly,
 }
 
 struct Dial {
@@ -94,6 +106,10 @@ impl Connections {
     pub(crate) fn reach(&mut self, target: Target, wanted: Wanted) {
         let link = match target.peer {
             _ if target.afresh && !target.addresses.is_empty() => None,
+            wanted if target.through == Through::Exactly => {
+                let dialled = target.addresses.first().and_then(|address| self.links.dialled(address));
+                dialled.filter(|(peer, _)| wanted.is_none_or(|wanted| wanted == *peer))
+            }
             Some(peer) => self.links.best(peer).map(|link| (peer, link)),
             None => target.addresses.first().and_then(|address| self.links.dialled(address)),
         };
@@ -101,6 +117,8 @@ impl Connections {
             return self.pass_on(peer, link.id, vec![wanted]);
         }
         let same = |dial: &&mut Dial| match target.peer {
+            _ if target.through == Through::Apart || dial.target.through != target.through => false,
+            _ if target.through == Through::Exactly => dial.target.addresses == target.addresses,
             Some(peer) => dial.target.peer == Some(peer),
             None => dial.target.peer.is_none() && dial.target.addresses == target.addresses,
         };
@@ -132,6 +150,7 @@ impl Connections {
                 return fail(dial.wanted, &Failure::NotDialled("there is no address to dial".into()));
             }
         };
+        self.links.called(dial.target.addresses.iter().filter_map(address::ip));
         self.dials.insert(opts.connection_id(), dial);
         self.act(ToSwarm::Dial { opts });
     }
@@ -158,8 +177,8 @@ impl Connections {
         };
         self.links.add(peer, link);
         // Whoever waits for this peer is served, even if it was the peer who dialled.
-        let served =
-            |(dial_id, dial): &(&ConnectionId, &Dial)| **dial_id == id || dial.target.peer == Some(peer);
+        let any = |dial: &Dial| dial.target.peer == Some(peer) && dial.target.through != Through::Exactly;
+        let served = |(dial_id, dial): &(&ConnectionId, &Dial)| **dial_id == id || any(dial);
         let dials: Vec<_> = self.dials.iter().filter(served).map(|(dial_id, _)| *dial_id).collect();
         for dial in dials {
             if let Some(dial) = self.dials.remove(&dial) {

@@ -42,6 +42,11 @@ impl TrackerCall {
         self.reply.send(framed).ok();
     }
 
+    /// Whether nobody hears the answers any more: the asker's stream has ended.
+    pub fn is_unheard(&self) -> bool {
+        self.reply.is_closed()
+    }
+
     /// A call, and where its answers will arrive, as they go out.
     pub(crate) fn new(
         peer: PeerId,

@@ -55,6 +55,8 @@ const OUTBOUND: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) enum Wanted {
     Pieces(Reply<PieceStream>),
+    /// Nothing more than a connection.
+    Connection(Reply<()>),
     Answer { request: Request, within: Duration, reply: Reply<Answer> },
 }
 
@@ -82,6 +84,7 @@ impl Wanted {
         // Whoever no longer waits doesn't need the reason.
         match self {
             Self::Pieces(reply) => drop(reply.send(Err(failure))),
+            Self::Connection(reply) => drop(reply.send(Err(failure))),
             Self::Answer { reply, .. } => drop(reply.send(Err(failure))),
         }
     }
@@ -105,14 +108,15 @@ pub(crate) struct Handler {
     inbound: Inbound,
     /// Bounded by the callers: each waits for its own.
     wanted: VecDeque<Reply<PieceStream>>,
-    asking: Line,
+    /// One for what is answered at once, one for what may stay open for minutes.
+    asking: [Line; 2],
     /// The streams on which the peer asks this tracker.
     answering: FuturesUnordered<BoxFuture<'static, Result<(), ExchangeError>>>,
     /// So many of them are in the middle of a question or an answer.
     busy: Arc<AtomicUsize>,
 }
 
-/// The way to ask the tracker at the other end. There is one stream for all questions.
+/// A way to ask the tracker at the other end: one stream for all questions that are answered at once.
 enum Line {
     Closed,
     /// Asked for, with what is to be asked on it.
@@ -122,6 +126,57 @@ enum Line {
     Open(Box<Asking>),
 }
 
+impl Line {
+    fn is_busy(&self) -> bool {
+        match self {
+            Self::Closed => false,
+            Self::Wanted(_) | Self::Opening(_) => true,
+            Self::Open(asking) => !asking.is_idle(),
+        }
+    }
+
+    fn ask(&mut self, question: Question) {
+        match self {
+            Self::Closed => *self = Self::Wanted([question].into()),
+            Self::Wanted(questions) | Self::Opening(questions) => questions.push_back(question),
+            Self::Open(asking) => asking.ask(question),
+        }
+    }
+
+    /// Whether a stream is to be opened for it now; it is waited for from here on.
+    fn open(&mut self) -> bool {
+        let Self::Wanted(questions) = self else { return false };
+        *self = Self::Opening(std::mem::take(questions));
+        true
+    }
+
+    fn opened(&mut self, stream: Stream) {
+        if let Self::Opening(questions) = std::mem::replace(self, Self::Closed) {
+            *self = Self::Open(Box::new(Asking::new(stream, questions)));
+        }
+    }
+
+    /// The stream has failed. Answers come in the order of the questions, so it was the first one that ended it:
+    /// the others are asked on another stream. If nothing would be heard on any, all fail.
+    fn fail(&mut self, failure: Failure) {
+        let mut questions = match std::mem::replace(self, Self::Closed) {
+            Self::Closed => return,
+            Self::Wanted(questions) | Self::Opening(questions) => questions,
+            Self::Open(asking) => asking.unanswered(),
+        };
+        if matches!(failure, Failure::BrokeOff(_) | Failure::TimedOut) {
+            if let Some(first) = questions.pop_front() {
+                first.fail(failure);
+            }
+            if !questions.is_empty() {
+                *self = Self::Wanted(questions);
+            }
+        } else {
+            questions.into_iter().for_each(|question| question.fail(failure.clone()));
+        }
+    }
+}
+
 impl Handler {
     /// `places` bounds the peer's piece streams, over all of its connections.
     pub(crate) fn new(peer: PeerId, remote: Multiaddr, served: Served, places: Arc<Semaphore>) -> Self {
@@ -129,39 +184,12 @@ impl Handler {
         Self {
             inbound,
             wanted: VecDeque::new(),
-            asking: Line::Closed,
+            asking: [Line::Closed, Line::Closed],
             answering: FuturesUnordered::new(),
             busy: Arc::default(),
         }
     }
 
-    fn ask(&mut self, question: Question) {
-        match &mut self.asking {
-            Line::Closed => self.asking = Line::Wanted([question].into()),
-            Line::Wanted(questions) | Line::Opening(questions) => questions.push_back(question),
-            Line::Open(asking) => asking.ask(question),
-        }
-    }
-
-    /// The stream has failed. Answers come in the order of the questions, so it was the first one that ended it:
-    /// the others are asked on another stream. If nothing would be heard on any, all fail.
-    fn fail_asking(&mut self, failure: Failure) {
-        let mut questions = match std::mem::replace(&mut self.asking, Line::Closed) {
-            Line::Closed => return,
-            Line::Wanted(questions) | Line::Opening(questions) => questions,
-            Line::Open(asking) => asking.unanswered(),
-        };
-        if matches!(failure, Failure::BrokeOff(_) | Failure::TimedOut) {
-            if let Some(first) = questions.pop_front() {
-                first.fail(failure);
-            }
-            if !questions.is_empty() {
-                self.asking = Line::Wanted(questions);
-            }
-        } else {
-            questions.into_iter().for_each(|question| question.fail(failure.clone()));
-        }
-    }
 
     fn opened(&mut self, stream: Stream, outcome: Outcome) {
         match outcome {
@@ -170,10 +198,9 @@ impl Handler {
                 let stream = PieceStream::new(*peer, remote.clone(), stream, &served.limits, None);
                 reply.send(Ok(stream)).ok();
             }
-            Outcome::Asking => {
-                let line = std::mem::replace(&mut self.asking, Line::Closed);
-                if let Line::Opening(questions) = line {
-                    self.asking = Line::Open(Box::new(Asking::new(stream, questions)));
+            Outcome::Asking(which) => {
+                if let Some(line) = self.asking.get_mut(which) {
+                    line.opened(stream);
                 }
             }
         }
@@ -214,22 +241,21 @@ impl ConnectionHandler for Handler {
     }
 
     fn connection_keep_alive(&self) -> bool {
-        let asking = match &self.asking {
-            Line::Closed => false,
-            Line::Wanted(_) | Line::Opening(_) => true,
-            Line::Open(asking) => !asking.is_idle(),
-        };
-        asking || self.busy.load(Ordering::Relaxed) > 0
+        self.asking.iter().any(Line::is_busy) || self.busy.load(Ordering::Relaxed) > 0
     }
 
     fn on_behaviour_event(&mut self, wanted: Wanted) {
         match wanted {
             Wanted::Pieces(reply) => self.wanted.push_back(reply),
             Wanted::Answer { request, within, reply } => {
-                if let Some(question) = Question::new(&request, within, reply) {
-                    self.ask(question);
+                let which = usize::from(request == Request::Await);
+                if let Some(question) = Question::new(&request, within, reply)
+                    && let Some(line) = self.asking.get_mut(which)
+                {
+                    line.ask(question);
                 }
             }
+            Wanted::Connection(reply) => drop(reply.send(Ok(()))),
         }
     }
 
@@ -242,17 +268,18 @@ impl ConnectionHandler for Handler {
                 tracing::debug!(peer = %self.inbound.0.peer, %error, "a stream to ask on failed");
             }
         }
-        if let Line::Open(asking) = &mut self.asking
-            && let Poll::Ready(error) = asking.poll(cx)
-        {
-            self.fail_asking(error.into());
+        for line in &mut self.asking {
+            if let Line::Open(asking) = line
+                && let Poll::Ready(error) = asking.poll(cx)
+            {
+                line.fail(error.into());
+            }
         }
         // A want only arrives through `on_behaviour_event`, after which the connection polls again.
         let (protocol, outcome) = if let Some(reply) = self.wanted.pop_front() {
             (PIECES, Outcome::Pieces(reply))
-        } else if let Line::Wanted(questions) = &mut self.asking {
-            self.asking = Line::Opening(std::mem::take(questions));
-            (TRACKER, Outcome::Asking)
+        } else if let Some(which) = self.asking.iter_mut().position(Line::open) {
+            (TRACKER, Outcome::Asking(which))
         } else {
             return Poll::Pending;
         };
@@ -272,7 +299,11 @@ impl ConnectionHandler for Handler {
             }) => self.answer(stream),
             ConnectionEvent::DialUpgradeError(DialUpgradeError { info, error }) => match info {
                 Outcome::Pieces(reply) => drop(reply.send(Err(error.into()))),
-                Outcome::Asking => self.fail_asking(error.into()),
+                Outcome::Asking(which) => {
+                    if let Some(line) = self.asking.get_mut(which) {
+                        line.fail(error.into());
+                    }
+                }
             },
             ConnectionEvent::ListenUpgradeError(failed) => {
                 tracing::debug!(peer = %self.inbound.0.peer, error = %failed.error, "an inbound stream failed");
@@ -285,7 +316,8 @@ impl ConnectionHandler for Handler {
 /// Whom an outbound stream is for.
 pub(crate) enum Outcome {
     Pieces(Reply<PieceStream>),
-    Asking,
+    /// For which of the lines.
+    Asking(usize),
 }
 
 impl From<StreamUpgradeError<std::convert::Infallible>> for Failure {

@@ -13,9 +13,9 @@ use nearcast_protocol::{Multiaddr, PeerId};
 
 use crate::address;
 
-/// The most peers, and the most addresses, that stay banned; the oldest ban is lifted for a new one. New
-/// identities cost an attacker nothing, so there must be an end.
-const MAX_BANS: usize = 4096;
+/// The most peers, and the most addresses, that are remembered; the oldest is forgotten for a new one. New
+/// identities cost an attacker nothing, so there must be an end to bans.
+const REMEMBERED: usize = 4096;
 
 /// One established connection.
 #[derive(Debug, Clone)]
@@ -42,6 +42,10 @@ struct Table {
     peers: HashMap<PeerId, Vec<Link>>,
     /// How many connections came from each address: asked before every handshake.
     from: HashMap<IpAddr, usize>,
+    /// Which addresses were dialled.
+    called: Newest<IpAddr>,
+    /// Whether anybody came in from a public address that wasn't.
+    visited: bool,
 }
 
 impl Links {
@@ -49,6 +53,7 @@ impl Links {
         let mut table = self.lock();
         if let Some(ip) = link.origin() {
             *table.from.entry(ip).or_default() += 1;
+            table.visited |= address::is_public(ip) && !table.called.set.contains(&ip.to_canonical());
         }
         table.peers.entry(peer).or_default().push(link);
     }
@@ -56,7 +61,7 @@ impl Links {
     /// Takes a connection out, and says whether it was the peer's last.
     pub(crate) fn remove(&self, peer: PeerId, id: ConnectionId) -> bool {
         let mut table = self.lock();
-        let Table { peers, from } = &mut *table;
+        let Table { peers, from, .. } = &mut *table;
         let Some(links) = peers.get_mut(&peer) else { return true };
         let gone = links.iter().position(|link| link.id == id).map(|at| links.swap_remove(at));
         let last = links.is_empty();
@@ -92,6 +97,17 @@ impl Links {
     /// How many connections came from an IP address.
     pub(crate) fn count_from(&self, ip: IpAddr) -> usize {
         self.lock().from.get(&ip).copied().unwrap_or(0)
+    }
+
+    /// These addresses are being dialled: whoever comes from there may be let in for that alone.
+    pub(crate) fn called(&self, addresses: impl Iterator<Item = IpAddr>) {
+        let mut table = self.lock();
+        addresses.for_each(|ip| table.called.insert(ip.to_canonical()));
+    }
+
+    /// Whether a stranger has come in from a public address that this node never dialled.
+    pub(crate) fn visited(&self) -> bool {
+        self.lock().visited
     }
 
     /// Every connection.
@@ -155,7 +171,7 @@ impl<T: Copy + Eq + Hash> Newest<T> {
             return;
         }
         self.order.push_back(item);
-        if self.order.len() > MAX_BANS
+        if self.order.len() > REMEMBERED
             && let Some(oldest) = self.order.pop_front()
         {
             self.set.remove(&oldest);
@@ -191,6 +207,28 @@ mod tests {
     }
 
     #[test]
+    fn a_visitor_is_one_who_was_never_called() {
+        let links = Links::default();
+        let from = |remote: &str, dialled| Link {
+            id: ConnectionId::new_unchecked(1),
+            remote: remote.parse().unwrap(),
+            dialled,
+        };
+        links.called(["203.0.113.5".parse().unwrap()].into_iter());
+        for (remote, dialled) in [
+            ("/ip4/203.0.113.5/udp/7/quic-v1", false),
+            ("/ip4/192.168.1.5/tcp/7", false),
+            ("/ip4/127.0.0.1/tcp/7", false),
+            ("/ip4/203.0.113.6/tcp/7", true),
+        ] {
+            links.add(PeerId::random(), from(remote, dialled));
+            assert!(!links.visited(), "{remote}");
+        }
+        links.add(PeerId::random(), from("/ip4/203.0.113.6/tcp/7", false));
+        assert!(links.visited());
+    }
+
+    #[test]
     fn a_ban_holds_for_the_peer_and_its_address() {
         let (bad, good) = (PeerId::random(), PeerId::random());
         let mut bans = Bans::default();
@@ -218,10 +256,10 @@ mod tests {
         let first = PeerId::random();
         bans.add(first, None);
         bans.add(first, None);
-        for _ in 0..MAX_BANS {
+        for _ in 0..REMEMBERED {
             bans.add(PeerId::random(), None);
         }
         assert!(!bans.has_peer(&first));
-        assert_eq!((bans.peers.set.len(), bans.peers.order.len()), (MAX_BANS, MAX_BANS));
+        assert_eq!((bans.peers.set.len(), bans.peers.order.len()), (REMEMBERED, REMEMBERED));
     }
 }

@@ -29,7 +29,7 @@ use tokio_util::{
 use crate::{
     address::{self, Transport},
     config::Config,
-    connections::{Connections, Target},
+    connections::{Connections, Target, Through},
     dialler::Dialler,
     driver::{Behaviour, Command, Driver, Ends},
     error::{AskError, OpenError, StartError},
@@ -213,6 +213,32 @@ impl Network {
     /// # Errors
     /// When the peer can't be reached or is banned.
     pub async fn open_pieces(&self, peer: &PeerAddress) -> Result<PieceStream, OpenError> {
+        self.reach(peer, Through::Any, Wanted::Pieces).await
+    }
+
+    /// As [`Network::open_pieces`], but at these addresses alone, even while the peer is being dialled at others: it
+    /// dials this node at the same moment.
+    ///
+    /// # Errors
+    /// When the peer can't be reached or is banned.
+    pub async fn meet(&self, peer: &PeerAddress) -> Result<PieceStream, OpenError> {
+        self.reach(peer, Through::Apart, Wanted::Pieces).await
+    }
+
+    /// Connects with a peer that wants to meet this node, unless they are connected.
+    ///
+    /// # Errors
+    /// When the peer can't be reached or is banned.
+    pub async fn dial(&self, peer: &PeerAddress) -> Result<(), OpenError> {
+        self.reach(peer, Through::Apart, Wanted::Connection).await
+    }
+
+    async fn reach<T>(
+        &self,
+        peer: &PeerAddress,
+        through: Through,
+        wanted: fn(Reply<T>) -> Wanted,
+    ) -> Result<T, OpenError> {
         let peer_id = peer.peer;
         if peer_id == self.peer_id {
             return Err(OpenError::Myself(peer_id));
@@ -228,8 +254,8 @@ impl Network {
         if addresses.is_empty() && self.links.best(peer_id).is_none() {
             return Err(OpenError::NoAddress(peer_id));
         }
-        let target = |afresh| Target { peer: Some(peer_id), addresses: addresses.clone(), afresh };
-        let failure = match timeout(OPEN, self.want(target, Wanted::Pieces)).await {
+        let target = |afresh| Target { peer: Some(peer_id), addresses: addresses.clone(), afresh, through };
+        let failure = match timeout(OPEN, self.want(target, wanted)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(None)) => return Err(OpenError::Stopped),
             Ok(Err(Some(failure))) => failure,
@@ -270,7 +296,12 @@ impl Network {
         if plain.is_empty() {
             return Err(AskError::Address { address: tracker.clone() });
         }
-        let target = |afresh| Target { peer, addresses: vec![plain.clone()], afresh };
+        // What is asked in order to be met tells where the socket is that this node listens on.
+        let through = match request {
+            Request::Await | Request::Introduce(_) => Through::Exactly,
+            _ => Through::Any,
+        };
+        let target = |afresh| Target { peer, addresses: vec![plain.clone()], afresh, through };
         let wanted = |reply| Wanted::Answer { request: request.clone(), within, reply };
         let failure = match timeout(within, self.want(target, wanted)).await {
             Ok(Ok(answer)) => return Ok(answer),
@@ -357,6 +388,11 @@ impl Network {
     /// The addresses at which the router leads strangers to this node, as the list changes (UPnP IGD).
     pub fn mapped(&self) -> watch::Receiver<Vec<Multiaddr>> {
         self.mapped.clone()
+    }
+
+    /// Whether a stranger has come in: from a public address that this node never dialled.
+    pub fn visited(&self) -> bool {
+        self.links.visited()
     }
 
     /// Bans a peer, and the address it came from: they are disconnected and refused until the node ends.

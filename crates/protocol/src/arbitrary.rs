@@ -5,7 +5,7 @@ use multiaddr::{Multiaddr, Protocol};
 use proptest::{
     collection::vec,
     option,
-    prelude::{Just, Strategy, any, prop_oneof},
+    prelude::{Strategy, any, prop_oneof},
     sample::select,
     strategy::Union,
 };
@@ -17,7 +17,7 @@ use crate::{
     pieces::{Class, Data, Frame, Hello, Importing, PieceRequest, Reason, Refuse},
     renewal::{Key, Ticket},
     tracker::{
-        Answer, Claim, Counts, Find, Holding, Lease, ListedPeer, MAX_BRIDGES, MAX_ROUND_TRIPS, Medium,
+        Answer, Claim, Counts, Find, Holding, Lease, ListedPeer, MAX_BRIDGES, MAX_INTRODUCTIONS, MAX_ROUND_TRIPS, Medium,
         PeerList, Reach, Received, Registration, Renewal, Request, RoundTrip, Rule, Text,
     },
     wire::MAX_ADDRESSES,
@@ -142,7 +142,8 @@ pub fn requests() -> impl Strategy<Value = Request> {
     prop_oneof![
         registrations().prop_map(Request::Register),
         renewals().prop_map(Request::Renew),
-        Just(Request::Withdraw),
+        select(vec![Request::Withdraw, Request::Await]),
+        peers().prop_map(Request::Introduce),
         find().prop_map(Request::Find),
         ids().prop_map(Request::Count),
         find().prop_map(Request::CountProtected),
@@ -163,25 +164,28 @@ fn counts() -> impl Strategy<Value = Counts> {
 
 fn peer_lists() -> impl Strategy<Value = PeerList> {
     let peer = || {
-        (peer_addresses(), groups(), roles(), any::<(u16, u64)>()).prop_map(
-            |(address, group, role, (permille, spare_upload))| ListedPeer {
+        (peer_addresses(), groups(), roles(), any::<(u16, u64, bool)>()).prop_map(
+            |(address, group, role, (permille, spare_upload, awaits))| ListedPeer {
                 address,
                 group,
                 role,
                 permille,
                 spare_upload,
+                awaits,
             },
         )
     };
     let rule = select(&[Rule::InRange, Rule::AboveRange, Rule::ToppedUp][..]);
-    (rule, groups(), counts(), vec(peer(), 0..9), any::<u32>(), vec(peer(), 0..=MAX_BRIDGES)).prop_map(
-        |(rule, group, counts, peers, ask_again_ms, bridges)| PeerList {
+    let numbers = any::<(u32, u16)>();
+    (rule, groups(), counts(), vec(peer(), 0..9), numbers, vec(peer(), 0..=MAX_BRIDGES)).prop_map(
+        |(rule, group, counts, peers, (ask_again_ms, introduces), bridges)| PeerList {
             rule,
             group,
             counts,
             peers,
             ask_again_ms,
             bridges,
+            introduces,
         },
     )
 }
@@ -193,14 +197,23 @@ pub fn answers() -> impl Strategy<Value = Answer> {
     });
     let reach = select(&[Reach::Unknown, Reach::Public, Reach::Nat][..]);
     let lease =
-        (any::<u32>(), groups(), vec(addresses(), 0..=MAX_ADDRESSES), option::of(ticket), reach).prop_map(
-            |(lease_ms, group, observed, ticket, reach)| Lease { lease_ms, group, observed, ticket, reach },
+        (any::<(u32, u16)>(), groups(), vec(addresses(), 0..=MAX_ADDRESSES), option::of(ticket), reach).prop_map(
+            |((lease_ms, introduces), group, observed, ticket, reach)| Lease {
+                lease_ms,
+                group,
+                observed,
+                ticket,
+                reach,
+                introduces,
+            },
         );
     prop_oneof![
         lease.prop_map(Answer::Leased),
         select(vec![Answer::Unknown, Answer::Withdrawn, Answer::Claimed]),
         peer_lists().prop_map(Answer::Found),
         counts().prop_map(Answer::Counted),
+        vec(peer_addresses(), 0..=MAX_INTRODUCTIONS).prop_map(Answer::Introductions),
+        vec(addresses(), 0..=MAX_ADDRESSES).prop_map(Answer::Introduced),
         vec("\\PC{0,80}".prop_map(Text), 0..9).prop_map(Answer::Resolved),
         ("\\PC{0,80}", any::<u32>())
             .prop_map(|(reason, retry_after_ms)| Answer::Refused { reason, retry_after_ms }),

@@ -23,6 +23,8 @@ pub const MAX_ROUND_TRIPS: usize = 8;
 pub const MAX_BRIDGES: usize = 4;
 /// The most URLs a publisher claims in one message, and the most links in an answer.
 pub const MAX_CLAIMS: usize = 16;
+/// The most nodes that want to meet another one in one answer.
+pub const MAX_INTRODUCTIONS: usize = 8;
 
 /// What a node asks of the tracker.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -57,6 +59,18 @@ pub enum Request {
         #[cbor(encode_with = "wire::list::encode::<MAX_CLAIMS, _, _, _>")]
         #[cbor(decode_with = "wire::list::decode::<MAX_CLAIMS, _, _>")]
         Vec<Claim>,
+    ),
+    /// Who wants to meet me? Asked by a node that strangers may not be able to dial, over QUIC from the socket that it
+    /// listens on; it is answered as soon as somebody does. The asker then dials whom the answer names.
+    #[n(8)]
+    Await,
+    /// Tell this node, which awaits introductions, that I want to meet it, and tell me where it is. Asked over QUIC
+    /// from the socket that the asker listens on: the two then dial one another at once.
+    #[n(9)]
+    Introduce(
+        #[n(0)]
+        #[cbor(with = "wire::peer_id")]
+        PeerId,
     ),
     /// How many hold this protected resource (R7 b)? The token is needed as in [`Request::Find`].
     #[n(16)]
@@ -115,6 +129,21 @@ pub enum Answer {
     /// The URLs are noted.
     #[n(7)]
     Claimed,
+    /// These want to meet the asker; nobody, if it has waited for long enough to ask anew.
+    #[n(8)]
+    Introductions(
+        #[n(0)]
+        #[cbor(encode_with = "wire::list::encode::<MAX_INTRODUCTIONS, _, _, _>")]
+        #[cbor(decode_with = "wire::list::decode::<MAX_INTRODUCTIONS, _, _>")]
+        Vec<PeerAddress>,
+    ),
+    /// That node knows; this is where its datagrams come from.
+    #[n(9)]
+    Introduced(
+        #[n(0)]
+        #[cbor(with = "wire::addresses")]
+        Vec<Multiaddr>,
+    ),
     /// The resource is protected, and the token is missing or isn't good for it.
     #[n(16)]
     Denied {
@@ -344,6 +373,10 @@ pub struct Lease {
     #[n(4)]
     #[cbor(default)]
     pub reach: Reach,
+    /// The QUIC port at which the tracker introduces nodes; 0 if it doesn't.
+    #[n(5)]
+    #[cbor(default)]
+    pub introduces: u16,
 }
 
 /// A request for a peer list.
@@ -419,6 +452,10 @@ pub struct PeerList {
     #[cbor(encode_with = "wire::list::encode::<MAX_BRIDGES, _, _, _>")]
     #[cbor(decode_with = "wire::list::decode::<MAX_BRIDGES, _, _>")]
     pub bridges: Vec<ListedPeer>,
+    /// As [`Lease::introduces`].
+    #[n(6)]
+    #[cbor(default)]
+    pub introduces: u16,
 }
 
 /// One peer of a list.
@@ -439,6 +476,10 @@ pub struct ListedPeer {
     /// Upload it could still give, in bit/s.
     #[n(4)]
     pub spare_upload: u64,
+    /// Whether it awaits introductions at this tracker, since strangers may not be able to dial it.
+    #[n(5)]
+    #[cbor(default)]
+    pub awaits: bool,
 }
 
 impl ListedPeer {

@@ -12,8 +12,8 @@ use crate::{
     swarm::Swarm,
 };
 
-/// What came of dialling a node, in one byte: the verdict, whether the node has yet to hear it, and in which
-/// half of a lease it was last dialled, counted from the start.
+/// What came of dialling a node, in one byte: the verdict, whether the node has yet to hear it, whether it awaits
+/// introductions, and in which half of a lease it was last dialled, counted from the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Dialled(u8);
 
@@ -33,13 +33,24 @@ const TRIED: u8 = 1;
 const REACHED: u8 = 2;
 const IN_VAIN: u8 = 3;
 const UNTOLD: u8 = 0b100;
+const AWAITS: u8 = 0b1000;
 /// From this bit on: which half of a lease, as far as the bits go.
-const WHEN: u32 = 3;
+const WHEN: u32 = 4;
 
 impl Dialled {
-    /// It was dialled, and can't be from outside. Until that is proved, a node counts as reachable.
-    pub fn in_vain(self) -> bool {
-        self.0 & VERDICT == IN_VAIN
+    /// It was dialled and can't be from outside, and awaits no introductions either. Until that is proved, a node
+    /// counts as reachable.
+    pub fn hidden(self) -> bool {
+        self.0 & VERDICT == IN_VAIN && !self.awaits()
+    }
+
+    /// Whether it awaits introductions.
+    pub fn awaits(self) -> bool {
+        self.0 & AWAITS != 0
+    }
+
+    fn awaiting(self, awaits: bool) -> Self {
+        Self(self.0 & !AWAITS | if awaits { AWAITS } else { 0 })
     }
 
     /// What is proved.
@@ -79,7 +90,7 @@ impl Dialled {
 
     fn dialling(&mut self, half: u64) {
         let verdict = (self.0 & VERDICT).max(TRIED);
-        self.0 = (half as u8) << WHEN | self.0 & UNTOLD | verdict;
+        self.0 = (half as u8) << WHEN | self.0 & (UNTOLD | AWAITS) | verdict;
     }
 
     /// A new verdict is one to tell. That it was reached is what a node takes for granted.
@@ -144,12 +155,27 @@ impl Swarm {
         if Target::of(node).is_none_or(|target| (target.observed, target.port) != (observed, port)) {
             return false;
         }
-        let Some(from) = node.stand(slot, &self.homes) else { return false };
         let mut dialled = node.dialled;
         dialled.judge(reached);
-        let behind = dialled.in_vain();
+        self.change(slot, dialled)
+    }
+
+    /// Takes in whether a node awaits introductions: one that does counts as reachable, whatever came of dialling it.
+    /// `false` if it isn't known.
+    pub(crate) fn set_awaits(&mut self, peer: &PeerId, awaits: bool) -> bool {
+        let Some(slot) = self.nodes.slot_of(peer) else { return false };
+        let Some(node) = self.nodes.get(slot) else { return false };
+        let dialled = node.dialled.awaiting(awaits);
+        self.change(slot, dialled)
+    }
+
+    /// Puts what a node holds where it belongs by what is now known of dialling it.
+    fn change(&mut self, slot: Slot, dialled: Dialled) -> bool {
+        let Some(node) = self.nodes.get_mut(slot) else { return false };
+        let Some(from) = node.stand(slot, &self.homes) else { return false };
+        let behind = dialled.hidden();
         if from.behind != behind {
-            let home = if behind { self.homes.enter(Home::Address(observed)) } else { Some(node.home) };
+            let home = if behind { self.homes.enter(Home::Address(node.observed)) } else { Some(node.home) };
             let Some(home) = home else { return false };
             for number in self.lists.get(&node.held) {
                 self.resources.shift(number.number(), from, home, behind, node.role);
@@ -178,7 +204,7 @@ impl Swarm {
 
     /// Gives a node that is taken in again a home behind its address, if it needs one.
     pub(crate) fn enter_behind(&mut self, slot: Slot) {
-        if let Some(node) = self.nodes.get_mut(slot).filter(|node| node.dialled.in_vain())
+        if let Some(node) = self.nodes.get_mut(slot).filter(|node| node.dialled.hidden())
             && self.homes.enter(Home::Address(node.observed)).is_none()
         {
             node.dialled = Dialled::default();
@@ -187,7 +213,7 @@ impl Swarm {
 
     /// Takes that home from a node that goes.
     pub(crate) fn leave_behind(&mut self, node: &Node) {
-        if let Some(home) = self.homes.get(&Home::Address(node.observed)).filter(|_| node.dialled.in_vain()) {
+        if let Some(home) = self.homes.get(&Home::Address(node.observed)).filter(|_| node.dialled.hidden()) {
             self.homes.leave(home);
         }
     }
@@ -302,7 +328,7 @@ mod tests {
     #[test]
     fn who_is_reached_is_dialled_once_a_lease_and_others_more_often() {
         let mut dialled = Dialled::default();
-        assert!(dialled.due(7, false) && !dialled.in_vain());
+        assert!(dialled.due(7, false) && !dialled.hidden());
         // The half that comes next after the bits have run out is still the next.
         dialled.dialling(31);
         assert!(!dialled.due(31, true) && dialled.due(32, false));
@@ -311,11 +337,11 @@ mod tests {
         assert!(!dialled.due(32, true) && dialled.due(33, false));
         dialled.dialling(33);
         dialled.judge(false);
-        assert!(dialled.in_vain() && !dialled.due(33, false) && dialled.due(33, true));
+        assert!(dialled.hidden() && !dialled.due(33, false) && dialled.due(33, true));
         assert!(dialled.due(34, false));
         // It stays what it was while it is dialled again.
         dialled.dialling(34);
-        assert!(dialled.in_vain() && !dialled.due(34, false));
+        assert!(dialled.hidden() && !dialled.due(34, false));
     }
 
     #[test]

@@ -36,6 +36,7 @@
 //! | [`metrics`] | [`Metrics`]: what is counted |
 //! | [`datagrams`] | leases renewed without a connection |
 //! | [`dial_back`], `dialled` | whether nodes can be dialled from outside, found out by dialling them |
+//! | `introductions` | two nodes told of one another, so that both dial at once |
 //! | [`server`] | [`Server`]: calls in, answers out |
 
 pub mod access;
@@ -52,6 +53,7 @@ mod holders;
 mod home;
 mod identity;
 mod index;
+mod introductions;
 pub mod limits;
 pub mod listing;
 mod lists;

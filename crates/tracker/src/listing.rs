@@ -417,7 +417,8 @@ impl Listing<'_> {
     pub fn to_list(&self) -> PeerList {
         let peers = self.peers().filter_map(|peer| peer.to_peer()).collect();
         let Self { rule, group, counts, .. } = *self;
-        PeerList { rule, group, counts, peers, ask_again_ms: self.ask_again_ms(), bridges: Vec::new() }
+        let (ask_again_ms, bridges, introduces) = (self.ask_again_ms(), Vec::new(), self.swarm.introduces);
+        PeerList { rule, group, counts, peers, ask_again_ms, bridges, introduces }
     }
 
     fn ask_again_ms(&self) -> u32 {
@@ -463,6 +464,7 @@ impl<'a> Listed<'a> {
             role: node.role,
             permille: self.permille(),
             spare_upload: node.spare_upload(),
+            awaits: node.dialled.awaits(),
         })
     }
 }

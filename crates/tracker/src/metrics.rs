@@ -50,12 +50,25 @@ pub(crate) enum Refusal {
     Report,
     /// No good token for a protected film.
     Token,
+    /// Two nodes that can't be introduced.
+    Introduction,
 }
 
-const KINDS: [&str; 9] =
-    ["register", "renew", "withdraw", "find", "count", "resolve", "claim", "count_protected", "find_for"];
+const KINDS: [&str; 11] = [
+    "register",
+    "renew",
+    "withdraw",
+    "find",
+    "count",
+    "resolve",
+    "claim",
+    "count_protected",
+    "find_for",
+    "await",
+    "introduce",
+];
 const RULES: [&str; 3] = ["in_range", "above_range", "topped_up"];
-const REFUSALS: [&str; 11] = [
+const REFUSALS: [&str; 12] = [
     "pace",
     "distinct",
     "full",
@@ -67,6 +80,7 @@ const REFUSALS: [&str; 11] = [
     "no_publisher",
     "report",
     "token",
+    "introduction",
 ];
 const SOURCES: [&str; 3] = ["own_group", "other_groups", "publishers"];
 
@@ -83,6 +97,8 @@ pub struct Extent {
     pub claims: usize,
     /// Prefixes in the group table.
     pub prefixes: usize,
+    /// Nodes that await introductions.
+    pub awaiting: usize,
     /// Bytes of the process that are in memory (Linux; 0 elsewhere).
     pub memory: u64,
     /// Whether that is more than it may be, so that nothing more is remembered.
@@ -125,6 +141,7 @@ pub struct Metrics {
     resources: Gauge,
     claims: Gauge,
     prefixes: Gauge,
+    awaiting: Gauge,
     memory: Gauge,
     crowded: Gauge,
 }
@@ -187,6 +204,7 @@ impl Default for Metrics {
         let resources = gauge("resources", "Resources that somebody holds");
         let claims = gauge("claims", "URLs that publishers claim");
         let prefixes = gauge("table_prefixes", "Prefixes in the group table");
+        let awaiting = gauge("awaiting", "Nodes that await introductions");
         let memory = gauge("resident_memory_bytes", "Bytes of the process that are in memory");
         let crowded = gauge("memory_full", "1 while the memory bound lets nothing more be remembered");
         Self {
@@ -209,6 +227,7 @@ impl Default for Metrics {
             resources,
             claims,
             prefixes,
+            awaiting,
             memory,
             crowded,
         }
@@ -239,6 +258,7 @@ impl Metrics {
         set(&self.resources, extent.resources);
         set(&self.claims, extent.claims);
         set(&self.prefixes, extent.prefixes);
+        set(&self.awaiting, extent.awaiting);
         set(&self.memory, usize::try_from(extent.memory).unwrap_or(usize::MAX));
         set(&self.crowded, usize::from(extent.crowded));
         let all = received.values().fold(Received::default(), |all, (_, sum)| all.plus(*sum));
@@ -313,6 +333,8 @@ impl Metrics {
             Request::Claim(_) => 6,
             Request::CountProtected(_) => 7,
             Request::FindFor { .. } => 8,
+            Request::Await => 9,
+            Request::Introduce(_) => 10,
         };
         self.requests[kind].inc();
     }
@@ -416,7 +438,7 @@ mod tests {
 
     #[test]
     fn every_reason_has_its_name() {
-        assert_eq!(Refusal::Token as usize + 1, REFUSALS.len());
+        assert_eq!(Refusal::Introduction as usize + 1, REFUSALS.len());
         assert_eq!(REFUSALS[Refusal::NotListed as usize], "not_listed");
     }
 }

@@ -117,7 +117,7 @@ impl Node {
     /// Where it stands among the holders of what it holds. A node that can't be dialled from outside stands
     /// with those behind its own address.
     pub fn stand(&self, slot: Slot, homes: &Homes) -> Option<Stand> {
-        let behind = self.dialled.in_vain();
+        let behind = self.dialled.hidden();
         let home = if behind { homes.get(&Home::Address(self.observed))? } else { self.home };
         Some(Stand { key: Key::new(home, slot), behind })
     }

@@ -44,7 +44,7 @@ impl Swarm {
         let left = std::mem::replace(&mut node.home, home);
         self.homes.leave(left);
         // Who can't be dialled from outside stands with those behind its address, whatever the table says.
-        if left == home || node.dialled.in_vain() {
+        if left == home || node.dialled.hidden() {
             return 0;
         }
         let held = self.lists.get(&node.held);

@@ -1,6 +1,7 @@
 //! Calls in, answers out: the tracker's acquisition and sending parts.
 
 mod answers;
+mod introducing;
 pub(crate) mod portions;
 mod upkeep;
 
@@ -22,6 +23,7 @@ use crate::{
     dial_back::DialBack,
     group_table::GroupTable,
     guarding::Guarding,
+    introductions::Introductions,
     limits::Limits,
     metrics::{Metrics, resident},
     pace::Pace,
@@ -69,6 +71,7 @@ pub(crate) struct State {
     /// If nodes are dialled.
     pub(crate) dial_back: Option<DialBack>,
     guarding: Guarding,
+    introductions: Introductions<TrackerCall>,
 }
 
 impl Server {
@@ -90,6 +93,7 @@ impl Server {
             tickets: None,
             dial_back: None,
             guarding: Guarding::default(),
+            introductions: Introductions::new(0),
         };
         let (probes, probed) = mpsc::channel(PROBES);
         Self {
@@ -116,12 +120,14 @@ impl Server {
             tokio::select! {
                 call = calls.recv() => {
                     let Some(call) = call else { break };
-                    let (peer, observed) = (call.peer, call.observed);
-                    call.answer(|request, bytes| self.answer_to(peer, observed, request, bytes));
+                    self.take(call);
                 }
                 // So that whoever calls after a silence doesn't wait until all the dead are forgotten.
                 _ = tidy.tick() => self.expire(),
-                _ = weigh.tick() => self.weigh(resident()),
+                _ = weigh.tick() => {
+                    self.weigh(resident());
+                    self.tidy_introductions();
+                }
                 Some(probe) = probed.recv() => drop(probe.send(())),
             }
         }

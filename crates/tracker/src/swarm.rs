@@ -64,6 +64,8 @@ pub struct Swarm {
     pub(crate) leases: Wheel,
     pub(crate) claims: Claims,
     pub(crate) received: BTreeMap<Group, Received>,
+    /// The QUIC port at which nodes are introduced, as they are told; 0 if they aren't.
+    pub(crate) introduces: u16,
     prefixes: Prefixes,
 }
 
@@ -85,6 +87,7 @@ impl Swarm {
             leases: Wheel::new(rules.lease.mul_f64(1.1)),
             claims: Claims::default(),
             received: BTreeMap::new(),
+            introduces: 0,
             prefixes: Prefixes::default(),
         }
     }
@@ -351,7 +354,8 @@ impl Swarm {
         node.dialled.tell();
         let group = self.homes.group(node.home);
         let reach = node.dialled.reach().unwrap_or_default();
-        Some(Lease { lease_ms, group, observed: node.observed_addresses(), ticket: None, reach })
+        let (observed, ticket) = (node.observed_addresses(), None);
+        Some(Lease { lease_ms, group, observed, ticket, reach, introduces: self.introduces })
     }
 
     pub(crate) fn forget(&mut self, slot: Slot) {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nearcast_protocol::{Group, PeerAddress, PeerId, Role, pieces::MAX_HINTS, tracker::ListedPeer};
+use nearcast_protocol::{Group, Multiaddr, PeerAddress, PeerId, Role, pieces::MAX_HINTS, tracker::ListedPeer};
 use nearcast_schedule::Peer;
 
 /// How many dials run at once: enough to reach a whole group quickly, few enough for a home router.
@@ -39,6 +39,8 @@ pub(crate) struct Contact {
     pub role: Role,
     /// Found on the local network rather than through the tracker.
     pub neighbour: bool,
+    /// Where it awaits introductions, if it does.
+    pub awaits: Option<Multiaddr>,
     state: State,
     failures: u32,
     place: u64,
@@ -54,12 +56,16 @@ enum State {
 }
 
 impl Contacts {
-    /// Takes in a tracker's list, in its order: the own group comes first in it. `true` if it names somebody new.
-    pub fn learn(&mut self, list: &[ListedPeer]) -> bool {
+    /// Takes in a tracker's list, in its order: the own group comes first in it. Whoever awaits introductions does
+    /// so at `place`. `true` if it names somebody new.
+    pub fn learn(&mut self, list: &[ListedPeer], place: Option<&Multiaddr>) -> bool {
         let mut news = false;
         for listed in list {
             news |= !self.known.contains_key(&listed.peer());
             self.add(listed.address.clone(), listed.group, listed.role, false);
+            if let Some(contact) = self.known.get_mut(&listed.peer()) {
+                contact.awaits = place.filter(|_| listed.awaits).cloned();
+            }
         }
         news
     }
@@ -89,7 +95,8 @@ impl Contacts {
         self.order += 1;
         let hinted = self.hinted.contains(&address.peer);
         let place = if hinted { 0 } else { self.order };
-        let contact = Contact { address, group, role, neighbour, state: State::Idle, failures: 0, place };
+        let (state, failures, awaits) = (State::Idle, 0, None);
+        let contact = Contact { address, group, role, neighbour, awaits, state, failures, place };
         self.known.insert(contact.address.peer, contact);
     }
 
@@ -184,6 +191,7 @@ impl Contacts {
             group: Group::UNKNOWN,
             role: Role::Terminal,
             neighbour: false,
+            awaits: None,
             state: State::Idle,
             failures: 0,
             place: u64::MAX,
@@ -292,6 +300,7 @@ mod tests {
             role: Role::Terminal,
             permille: 1000,
             spare_upload: 0,
+            awaits: false,
         }
     }
 
@@ -299,7 +308,7 @@ mod tests {
     fn dials_in_the_tracker_s_order_and_not_too_many_at_once() {
         let mut contacts = Contacts::default();
         let list: Vec<_> = (0..AT_ONCE as u8 + 5).map(listed).collect();
-        contacts.learn(&list);
+        contacts.learn(&list, None);
         let now = Instant::now();
         let dialled: Vec<_> = std::iter::from_fn(|| contacts.next(now, Group(1))).map(|a| a.peer).collect();
         let expected: Vec<_> = list[..AT_ONCE].iter().map(ListedPeer::peer).collect();
@@ -311,7 +320,7 @@ mod tests {
         let mut contacts = Contacts::default();
         let mut list: Vec<_> = (0..3).map(listed).collect();
         (list[0].role, list[1].group) = (Role::Publisher, Group(2));
-        contacts.learn(&list);
+        contacts.learn(&list, None);
         let now = Instant::now();
         assert_eq!(contacts.next(now, Group(1)).map(|a| a.peer), Some(list[2].peer()));
         assert_eq!(contacts.next(now, Group(1)), None);
@@ -322,9 +331,9 @@ mod tests {
         contacts.connected(list[2].peer(), Peer(1));
         assert_eq!(contacts.next(now, Group(1)).map(|a| a.peer), Some(list[1].peer()));
         // Where nobody is near, nobody waits.
-        contacts.learn(&[listed(9)]);
+        contacts.learn(&[listed(9)], None);
         let mut alone = Contacts::default();
-        alone.learn(&list[..2]);
+        alone.learn(&list[..2], None);
         assert!(alone.next(now, Group(1)).is_some() && alone.next(now, Group(1)).is_some());
     }
 
@@ -332,7 +341,7 @@ mod tests {
     fn who_fails_rests_longer_each_time_and_the_banned_never_return() {
         let mut contacts = Contacts::default();
         let list = [listed(1), listed(2)];
-        contacts.learn(&list);
+        contacts.learn(&list, None);
         let (first, second) = (list[0].peer(), list[1].peer());
         let mut now = Instant::now();
         let mut rests = Vec::new();
@@ -347,7 +356,7 @@ mod tests {
         }
         assert_eq!(rests, [FIRST_REST, FIRST_REST * 2, FIRST_REST * 4]);
         // Being listed again is no pardon.
-        contacts.learn(&list);
+        contacts.learn(&list, None);
         assert_eq!(contacts.next(now, Group(1)).map(|a| a.peer), Some(first));
         assert_eq!(contacts.next(now, Group(1)), None);
         contacts.rest(first, Some(Duration::from_secs(900)), now);
@@ -359,13 +368,13 @@ mod tests {
         let mut contacts = Contacts::default();
         let list: Vec<_> = (0..4).map(listed).collect();
         let now = Instant::now();
-        contacts.learn(&list[..2]);
+        contacts.learn(&list[..2], None);
         assert!(contacts.hint([list[1].peer(), list[3].peer()].into_iter()));
         // The known one comes first; the other one isn't dialled.
         assert_eq!(contacts.next(now, Group(1)).map(|a| a.peer), Some(list[1].peer()));
         assert_eq!(contacts.next(now, Group(1)).map(|a| a.peer), Some(list[0].peer()));
         assert_eq!(contacts.next(now, Group(1)), None);
-        contacts.learn(&list);
+        contacts.learn(&list, None);
         assert_eq!(contacts.next(now, Group(1)).map(|a| a.peer), Some(list[3].peer()));
         assert!(!contacts.hint([list[3].peer()].into_iter()));
         // A liar's hints are bounded.
@@ -385,7 +394,7 @@ mod tests {
         assert_eq!(contacts.wake_at(), None);
         // As many dials as may run: their end wakes, not somebody's rest.
         let list: Vec<_> = (0..=AT_ONCE as u8).map(listed).collect();
-        contacts.learn(&list);
+        contacts.learn(&list, None);
         let first = contacts.next(now, Group(1)).unwrap().peer;
         contacts.rest(first, None, now);
         assert!(contacts.wake_at().is_some());
@@ -397,7 +406,7 @@ mod tests {
     fn a_flood_of_contacts_is_bounded() {
         let mut contacts = Contacts::default();
         for _ in 0..10 {
-            contacts.learn(&(0..100).map(listed).collect::<Vec<_>>());
+            contacts.learn(&(0..100).map(listed).collect::<Vec<_>>(), None);
         }
         assert_eq!(contacts.count(), REMEMBERED);
     }

@@ -12,7 +12,7 @@ use nearcast_protocol::{
     tracker::{Answer, Find, PeerList, Request},
 };
 
-use crate::{trackers::Trackers, tracking::PATIENCE};
+use crate::{meeting, trackers::Trackers, tracking::PATIENCE};
 
 /// With nobody connected, a tracker is asked this soon again, then ever later.
 const SOONEST: Duration = Duration::from_secs(2);
@@ -74,6 +74,12 @@ impl Asked {
         let (under_way, failures, alone, lonely, hopes, answers, outcome) = (false, 0, true, 0, 0, 0, None);
         Self { tracker, list, rank, due, under_way, failures, alone, lonely, hopes, answers, outcome }
     }
+}
+
+/// A tracker's list, and where that tracker introduces nodes, if it does.
+pub(crate) struct Found {
+    pub list: PeerList,
+    pub place: Option<Multiaddr>,
 }
 
 /// What finding has come to while nobody is connected.
@@ -222,9 +228,12 @@ pub(crate) async fn find(
     network: &Network,
     tracker: &Multiaddr,
     request: &Request,
-) -> Result<PeerList, NotFound> {
+) -> Result<Found, NotFound> {
     match network.ask(tracker, request, PATIENCE).await {
-        Ok(Answer::Found(list)) => Ok(list),
+        Ok(Answer::Found(list)) => {
+            let place = meeting::place(network, tracker, list.introduces);
+            Ok(Found { list, place })
+        }
         Ok(Answer::Refused { reason, .. }) => Err(format!("it refuses: {reason}").into()),
         Ok(Answer::Denied { why, reason }) => Err(NotFound { reason, denied: Some(why) }),
         Ok(_) => Err("it answered something else than a peer list".to_owned().into()),
@@ -250,6 +259,7 @@ mod tests {
             peers,
             ask_again_ms: 45_000,
             bridges: Vec::new(),
+            introduces: 0,
         }
     }
 

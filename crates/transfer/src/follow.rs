@@ -16,9 +16,10 @@ use nearcast_protocol::{
     },
 };
 use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
+    meeting,
     renewing::{Renewed, Tickets},
     tracking::{Inner, Offered, PATIENCE, TrackerState},
 };
@@ -45,13 +46,15 @@ pub(crate) struct Follow {
     claimed: HashMap<String, String>,
     leased: bool,
     tickets: Tickets,
+    /// Where it awaits introductions, and the task that does.
+    awaiting: Option<(Multiaddr, AbortOnDropHandle<()>)>,
 }
 
 impl Follow {
     pub fn new(inner: Arc<Inner>, tracker: Multiaddr) -> Self {
         let (registered, claimed) = (HashMap::new(), HashMap::new());
         let (reported, tickets) = (Received::default(), Tickets::default());
-        Self { inner, tracker, registered, reported, claimed, leased: false, tickets }
+        Self { inner, tracker, registered, reported, claimed, leased: false, tickets, awaiting: None }
     }
 
     /// Keeps the tracker told until stopped; then withdraws.
@@ -101,6 +104,7 @@ impl Follow {
                 }
             }
         }
+        self.awaiting = None;
         if self.leased {
             // Whoever is gone is missed by nobody, and the lease ends by itself.
             tokio::time::timeout(GOODBYE, self.leave()).await.ok();
@@ -175,8 +179,27 @@ impl Follow {
         if let Some(lease) = &lease {
             self.tickets.take(lease.ticket.clone(), self.inner.network.reached_at(&self.tracker));
         }
-        self.note(|state| state.lease = lease);
+        if let Some(lease) = &lease {
+            self.be_met(lease);
+        }
+        let introduced = self.awaiting.is_some();
+        self.note(|state| (state.lease, state.introduced) = (lease, introduced));
         Ok(renew_in)
+    }
+
+    /// Awaits introductions if strangers may not be let in otherwise.
+    fn be_met(&mut self, lease: &Lease) {
+        let network = &self.inner.network;
+        if !meeting::needs_introductions(network, lease) {
+            self.awaiting = None;
+            return;
+        }
+        // The address of a connection that has ended is the one before.
+        let Some(place) = meeting::place(network, &self.tracker, lease.introduces) else { return };
+        if self.awaiting.as_ref().is_none_or(|(before, _)| *before != place) {
+            let task = meeting::await_introductions(Arc::clone(network), place.clone());
+            self.awaiting = Some((place, AbortOnDropHandle::new(tokio::spawn(task))));
+        }
     }
 
     /// If there is nothing to say but that this node is still here and what it received, a datagram does.

@@ -24,6 +24,7 @@ mod finding;
 mod follow;
 mod load;
 pub mod local;
+mod meeting;
 mod meter;
 pub mod plain;
 pub mod progress;

@@ -51,6 +51,8 @@ pub struct TrackerState {
     pub lease: Option<Lease>,
     /// What went wrong the last time.
     pub trouble: Option<String>,
+    /// Whether this node awaits introductions there, since strangers may not be let in otherwise.
+    pub introduced: bool,
     /// Whether it went wrong several times in a row: the next tracker of its list stands in.
     pub failing: bool,
 }

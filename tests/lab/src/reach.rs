@@ -2,9 +2,11 @@
 //!
 //! A holder behind each kind of translator registers with a real tracker, which dials it back. Then a node behind
 //! each kind, and one that shares the holder's own translator, asks for the list and dials every holder, listed or
-//! not, over TCP and over QUIC. Reached is who answers a hello on a piece stream.
+//! not, over TCP and over QUIC. Reached is who answers a hello on a piece stream. Then a film is shared by this
+//! project's program in the place of each holder, and fetched in the place of each dialler.
 
 mod ends;
+mod films;
 
 use std::fmt::Write as _;
 
@@ -70,6 +72,8 @@ struct Column {
     strangers: Vec<Met>,
     /// By one behind the same translator.
     beside: Option<Met>,
+    /// Behind which kinds, in the same order, a film that is shared here can be had.
+    fetched: Vec<bool>,
 }
 
 /// # Errors
@@ -155,13 +159,20 @@ fn columns() -> Result<Vec<Column>> {
     for dialler in &mut diallers {
         met.push(dialler.wait_for("whom it met", |line| serde_json::from_str::<Dialled>(line).ok())?);
     }
+    // Their places are taken by programs.
+    diallers.into_iter().for_each(drop);
+    let places: Vec<_> = holders.iter().map(|(_, host, _)| *host).collect();
+    drop(holders);
+    let viewers = KINDS.iter().map(|kind| host(format!("from-{kind}"))).collect::<Result<Vec<_>>>()?;
+    let fetched = films::fetched(folder.path(), &tracker, &places, &viewers)?;
     let (strangers, beside) = met.split_at(KINDS.len());
     let of = |dialled: &Dialled, peer: &str| dialled.get(peer).copied().unwrap_or_default();
-    let columns = held.iter().enumerate().map(|(number, (kind, held))| Column {
+    let columns = held.iter().zip(fetched).enumerate().map(|(number, ((kind, held), fetched))| Column {
         kind,
         dialled_back: held.dialled_back,
         strangers: strangers.iter().map(|dialled| of(dialled, &held.peer)).collect(),
         beside: number.checked_sub(1).and_then(|at| beside.get(at)).map(|dialled| of(dialled, &held.peer)),
+        fetched,
     });
     Ok(columns.collect())
 }
@@ -189,5 +200,11 @@ fn table(columns: &[Column]) -> String {
     }
     table += &row("behind the same", columns.iter().map(|column| cell(column.beside.as_ref())).collect());
     let verdict = |column: &Column| if column.dialled_back { "yes" } else { "no" };
-    table + &row("the tracker", columns.iter().map(verdict).collect())
+    table += &row("the tracker", columns.iter().map(verdict).collect());
+    table += "\na film fetched / from\n";
+    for (number, kind) in KINDS.iter().enumerate() {
+        let got = |column: &Column| if column.fetched.get(number) == Some(&true) { "yes" } else { "no" };
+        table += &row(kind, columns.iter().map(got).collect());
+    }
+    table
 }

@@ -77,6 +77,7 @@ fn the_largest_messages_fit() {
         role: Role::Publisher,
         permille: u16::MAX,
         spare_upload: u64::MAX,
+        awaits: true,
     };
     let list = PeerList {
         rule: Rule::ToppedUp,
@@ -85,6 +86,7 @@ fn the_largest_messages_fit() {
         peers: vec![peer.clone(); MAX_PEERS],
         ask_again_ms: u32::MAX,
         bridges: vec![peer; MAX_BRIDGES],
+        introduces: u16::MAX,
     };
     for largest in [Answer::Found(list), Answer::Resolved(vec![Text(text); MAX_CLAIMS])] {
         let bytes = encode(&largest);
@@ -111,7 +113,7 @@ fn a_holding_names_its_guard_and_an_old_one_has_none() {
 #[test]
 fn lists_over_their_limits_are_refused() {
     let list = |kind: u32, length: usize, item: &[u8]| {
-        // Request::Claim and Answer::Resolved are [kind, [list]].
+        // Request::Claim, Answer::Resolved and Answer::Introductions are [kind, [list]].
         let mut bytes = Vec::new();
         Encoder::new(&mut bytes).array(2).unwrap().u32(kind).unwrap().array(1).unwrap();
         Encoder::new(&mut bytes).array(length as u64).unwrap();
@@ -123,6 +125,9 @@ fn lists_over_their_limits_are_refused() {
     assert!(request(&list(6, MAX_CLAIMS + 1, &claim)).is_err());
     assert!(answer(&list(5, MAX_CLAIMS, &[0x61, b'l'])).is_ok());
     assert!(answer(&list(5, MAX_CLAIMS + 1, &[0x61, b'l'])).is_err());
+    let somebody = encode(&PeerAddress::new(PeerId::random(), []));
+    assert!(answer(&list(8, MAX_INTRODUCTIONS, &somebody)).is_ok());
+    assert!(answer(&list(8, MAX_INTRODUCTIONS + 1, &somebody)).is_err());
 
     let renewal = |length: usize| {
         let mut bytes = Vec::new();
@@ -143,6 +148,7 @@ fn lists_over_their_limits_are_refused() {
             role: Role::Terminal,
             permille: 0,
             spare_upload: 0,
+            awaits: false,
         };
         let mut bytes = Vec::new();
         let mut e = Encoder::new(&mut bytes);

@@ -64,6 +64,7 @@ impl Swarm {
         } else {
             e.array(0).ok();
         }
+        e.u16(self.introduces).ok();
         told
     }
 }
@@ -78,7 +79,7 @@ impl Listing<'_> {
 
     /// Writes all but the bridges.
     fn write(&self, e: &mut Writing<'_>) -> Written {
-        e.array(2)?.u32(FOUND)?.array(1)?.array(6)?;
+        e.array(2)?.u32(FOUND)?.array(1)?.array(7)?;
         e.encode(self.rule)?.encode(self.group)?.encode(self.counts)?;
         self.write_peers(e)?;
         e.u32(self.ask_again_ms())?.ok()
@@ -94,7 +95,7 @@ impl Listed<'_> {
     fn write(self, e: &mut Writing<'_>) -> Written {
         let Self { node, listing, .. } = self;
         let mut peer = Peer::default();
-        peer.push([0x85, 0x82]);
+        peer.push([0x86, 0x82]);
         match &node.identity {
             Identity::Ed25519(key) => peer.push(ED25519_BEFORE).push(*key),
             other => other.with_bytes(|id| peer.text(BYTES, id)),
@@ -116,6 +117,7 @@ impl Listed<'_> {
         }
         peer.number(self.group().0.into()).number(node.role as u64);
         peer.number(self.permille().into()).number(node.spare_upload());
+        peer.push([FALSE + u8::from(node.dialled.awaits())]);
         e.writer_mut().extend_from_slice(peer.bytes());
         Ok(())
     }
@@ -124,10 +126,11 @@ impl Listed<'_> {
 /// CBOR's major types (RFC 8949, 3.1).
 const BYTES: u8 = 2 << 5;
 const ARRAY: u8 = 4 << 5;
+const FALSE: u8 = 7 << 5 | 20;
 /// What stands before an Ed25519 key in a peer id of 38 bytes.
 const ED25519_BEFORE: [u8; 8] = [BYTES | 24, 38, 0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
 /// More than a peer takes without local addresses: the longest peer id of 44 bytes, two addresses of 25 and 4
-/// numbers of 9, and what stands before each.
+/// numbers of 9, a flag, and what stands before each.
 const ROOM: usize = 160;
 
 /// One peer as it is sent: written where the processor has it at hand, and copied once.

@@ -14,6 +14,7 @@ use crate::{
     access::{Access, NotTracked},
     listing::sent::Told,
     metrics::Refusal,
+    pace::Pace,
     swarm::{Caller, Swarm},
 };
 
@@ -21,7 +22,7 @@ use crate::{
 const FULL: Duration = Duration::from_secs(600);
 
 /// Why a request isn't answered as asked.
-struct Refused {
+pub(super) struct Refused {
     why: Refusal,
     reason: &'static str,
     retry_after: Duration,
@@ -103,7 +104,11 @@ impl Server {
             Decided::List(list) => self.metrics.list(&list.told()),
             Decided::Answer(Answer::Found(list)) => self.metrics.list(&list.told()),
             Decided::Answer(Answer::Leased(_)) => {
-                self.dial_if_due(&peer, matches!(request, Request::Register(_)));
+                let registering = matches!(request, Request::Register(_));
+                self.dial_if_due(&peer, registering);
+                if registering {
+                    self.note_awaiting(&peer);
+                }
             }
             Decided::Answer(Answer::Denied { .. }) => self.metrics.refusal(Refusal::Token, 1),
             Decided::Answer(_) => {}
@@ -124,12 +129,7 @@ impl Server {
         let mut state = self.state();
         let now = self.now(&state);
         let State { swarm, table, access, pace, dice, crowded, changes, tickets, guarding, .. } = &mut *state;
-        if access.denies_node(&peer, observed) {
-            return Err(Refused::for_good(Refusal::Denied, "this tracker doesn't serve you"));
-        }
-        if let Err(wait) = pace.take(now, observed) {
-            return Err(Refused::for_now(Refusal::Pace, "too many requests come from your address", wait));
-        }
+        admit(access, pace, now, &peer, observed)?;
         let caller = Caller { peer, observed, place: table.place_of(observed) };
         if let Request::Find(Find { resource, .. })
         | Request::CountProtected(Find { resource, .. })
@@ -242,6 +242,10 @@ impl Server {
                     }
                 }
             }
+            Request::Await | Request::Introduce(_) => {
+                let reason = "introductions are made over QUIC, one question at a time";
+                return Err(Refused::for_good(Refusal::Introduction, reason));
+            }
             Request::Resolve { url } => Answer::Resolved(swarm.resolve(now, url)),
             Request::Claim(_) if *crowded => {
                 let reason = "this tracker has no memory left for more URLs";
@@ -291,14 +295,30 @@ impl Server {
     }
 }
 
+/// Whether a node may ask anything now.
+pub(super) fn admit(
+    access: &Access,
+    pace: &mut Pace,
+    now: Duration,
+    peer: &PeerId,
+    observed: IpAddr,
+) -> Result<(), Refused> {
+    if access.denies_node(peer, observed) {
+        return Err(Refused::for_good(Refusal::Denied, "this tracker doesn't serve you"));
+    }
+    pace.take(now, observed).map_err(|wait| {
+        Refused::for_now(Refusal::Pace, "too many requests come from your address", wait)
+    })
+}
+
 impl Refused {
     /// Asking again makes sense after a wait.
-    fn for_now(why: Refusal, reason: &'static str, retry_after: Duration) -> Self {
+    pub(super) fn for_now(why: Refusal, reason: &'static str, retry_after: Duration) -> Self {
         Self { why, reason, retry_after }
     }
 
     /// Asking again makes no sense.
-    fn for_good(why: Refusal, reason: &'static str) -> Self {
+    pub(super) fn for_good(why: Refusal, reason: &'static str) -> Self {
         Self { why, reason, retry_after: Duration::ZERO }
     }
 
@@ -312,7 +332,12 @@ impl Refused {
         }
     }
 
-    fn answer(self) -> Answer {
+    /// Why, as it is counted.
+    pub(super) fn why(&self) -> Refusal {
+        self.why
+    }
+
+    pub(super) fn answer(self) -> Answer {
         // Rounded up: whoever waits as long as told is let in.
         let retry_after_ms = u32::try_from(self.retry_after.as_micros().div_ceil(1000)).unwrap_or(u32::MAX);
         Answer::Refused { reason: self.reason.into(), retry_after_ms }

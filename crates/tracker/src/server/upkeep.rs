@@ -125,6 +125,7 @@ impl Server {
             resources: state.swarm.resources(),
             claims: state.swarm.claims(),
             prefixes: state.table.len(),
+            awaiting: state.introductions.len(),
             memory,
             crowded: state.crowded,
         }

@@ -256,7 +256,7 @@ async fn ask(
     let request = Request::FindFor { resource, address };
     for tracker in trackers {
         match crate::finding::find(network, tracker, &request).await {
-            Ok(list) => return Some(list),
+            Ok(found) => return Some(found.list),
             Err(why) => tracing::debug!(%tracker, reason = why.reason, "a tracker doesn't say who holds it"),
         }
     }

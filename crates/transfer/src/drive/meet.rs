@@ -7,7 +7,7 @@ use std::{
 
 use nearcast_network::{Network, PieceStream};
 use nearcast_protocol::{
-    Blocks, Group, PeerAddress, PeerId, Role,
+    Blocks, Group, Multiaddr, PeerAddress, PeerId, Role,
     pieces::{self, Frame, Hello, Reason, Refuse},
 };
 use nearcast_schedule::{Event, Peer};
@@ -15,6 +15,7 @@ use nearcast_schedule::{Event, Peer};
 use super::{Connected, Done, Drive, name_of};
 use crate::{
     controller::HELLO_PATIENCE,
+    meeting,
     session::{self, Order, Session},
 };
 
@@ -51,10 +52,11 @@ impl Drive {
             return;
         }
         let network = Arc::clone(&self.parts.network);
+        let awaits = self.contacts.get(peer).and_then(|contact| contact.awaits.clone());
         let hello = self.hello();
         let have = self.parts.shared.store.held();
         self.jobs.spawn(async move {
-            let greeted = greet(&network, &address, hello, have).await;
+            let greeted = greet(&network, (&address, awaits.as_ref()), hello, have).await;
             Done::Dialled(peer, greeted)
         });
     }
@@ -273,12 +275,12 @@ impl Drive {
 /// Opens a stream and exchanges hellos.
 async fn greet(
     network: &Network,
-    address: &PeerAddress,
+    (address, awaits): (&PeerAddress, Option<&Multiaddr>),
     hello: Hello,
     have: Blocks,
 ) -> Result<Box<Greeted>, DialFailure> {
     let failed = |reason: String| DialFailure { reason, retry_after: None, denied: None, hints: Vec::new() };
-    let mut stream = network.open_pieces(address).await.map_err(|error| failed(error.to_string()))?;
+    let mut stream = meeting::open(network, address, awaits).await.map_err(failed)?;
     let resource = hello.resource;
     let began = Instant::now();
     let talk = async {

@@ -39,7 +39,7 @@ use self::{
 use crate::{
     bounds::Bounds,
     dialling::Contacts,
-    finding::{Finding, NotFound},
+    finding::{Finding, Found, NotFound},
     load::LoadRules,
     meter::Meter,
     progress::Stopped,
@@ -148,7 +148,7 @@ struct Connected {
 
 /// What a job of the drive has brought.
 enum Done {
-    Found(usize, Result<PeerList, NotFound>),
+    Found(usize, Result<Found, NotFound>),
     Dialled(PeerId, Result<Box<Greeted>, DialFailure>),
     Accepted(Peer, RequestId, Result<Blocks, AcceptError>),
     Forgotten(Result<Blocks, StoreError>),
@@ -350,12 +350,14 @@ impl Drive {
     fn done(&mut self, done: Done) {
         let now = Instant::now();
         match done {
-            Done::Found(index, Ok(list)) => {
+            Done::Found(index, Ok(Found { list, place })) => {
                 if list.group != self.group {
                     self.group = list.group;
                     self.handle(Event::Group(list.group));
                 }
-                let news = self.contacts.learn(&list.peers) | self.contacts.learn(&list.bridges);
+                let place = place.as_ref();
+                let news =
+                    self.contacts.learn(&list.peers, place) | self.contacts.learn(&list.bridges, place);
                 self.finding.found(index, &list, news, now);
                 self.regroup();
             }

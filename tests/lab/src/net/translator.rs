@@ -21,6 +21,8 @@ pub fn rules(nat: Nat, outside: &str, outer: Ipv4Addr, first: Ipv4Addr) -> Strin
         ),
         Nat::PortRestricted | Nat::Symmetric => (String::new(), String::new()),
     };
+    // As routers have it, nobody outside speaks to the box itself either. Else the kernel would note the packet of
+    // one who knocks too early as a connection with the box, and give the node behind it another port.
     format!(
         "table ip lab {{
             set asked {{ type ipv4_addr; flags dynamic, timeout; timeout 5m; }}
@@ -40,6 +42,10 @@ pub fn rules(nat: Nat, outside: &str, outer: Ipv4Addr, first: Ipv4Addr) -> Strin
                 type filter hook forward priority 10;
                 iifname \"{outside}\" ct status dnat accept
                 iifname \"{outside}\" ct state new drop
+            }}
+            chain own {{
+                type filter hook input priority 0;
+                iifname \"{outside}\" ip protocol udp ct state new drop
             }}
         }}
 "

@@ -30,8 +30,10 @@ pub fn tracker(stage: &Stage<'_>) -> Result<Program> {
     std::fs::write(&groups, Topology::groups(stage.scenario))?;
     let host = &stage.topology.tracker;
     let mut command = host.space.command(binary("nearcast-tracker")?);
-    command.args(["--listen", &format!("/ip4/{}/tcp/{TRACKER_PORT}", host.address), "--groups"]);
-    command.arg(&groups).args(["--status", STATUS]).arg("--state").arg(stage.folder.join("tracker"));
+    for way in [format!("tcp/{TRACKER_PORT}"), format!("udp/{TRACKER_PORT}/quic-v1")] {
+        command.args(["--listen", &format!("/ip4/{}/{way}", host.address)]);
+    }
+    command.arg("--groups").arg(&groups).args(["--status", STATUS]).arg("--state").arg(stage.folder.join("tracker"));
     let mut program = Program::spawn("nearcast-tracker", command)?;
     let address = program.wait_for("where it listens", |line| {
         Some(line.strip_prefix("listening on ")?.trim().to_owned())

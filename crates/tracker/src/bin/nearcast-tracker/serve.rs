@@ -54,6 +54,7 @@ pub async fn until_told_to_stop(flags: Settings, settings: &Settings) -> anyhow:
     }
     let network = Network::start(config).await?;
     let calls = network.incoming_tracker_calls().context("the tracker's calls are taken already")?;
+    server.introduce(settings.introductions()?, network.quic_port());
     tracing::info!(prefixes, "lists of {} to {} from the own network, else filled up", rules.low, rules.high);
     if listed.is_some() || denied > 0 {
         tracing::info!(listed, denied, "not everyone and everything is served");

@@ -107,6 +107,10 @@ pub struct Settings {
     /// Whether nodes are dialled to find out if others can reach them; who can't be isn't listed [default: on].
     #[arg(long, value_name = "SWITCH")]
     pub dial_back: Option<DialBack>,
+    /// How many nodes that can't be dialled may be introduced to others; each keeps a QUIC connection, at most half
+    /// of all may be such. 0 introduces nobody [default: 1024].
+    #[arg(long, value_name = "NUMBER")]
+    pub introductions: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -156,6 +160,7 @@ impl Settings {
             status: self.status.or(other.status),
             snapshot: self.snapshot.or(other.snapshot),
             dial_back: self.dial_back.or(other.dial_back),
+            introductions: self.introductions.or(other.introductions),
         }
     }
 
@@ -185,6 +190,7 @@ impl Settings {
             distinct: Some(limits.distinct),
             snapshot: Some(60),
             dial_back: Some(DialBack::On),
+            introductions: Some(1024),
             ..Self::default()
         })
     }
@@ -195,6 +201,12 @@ impl Settings {
 
     pub fn connections(&self) -> anyhow::Result<u32> {
         self.clone().or(Self::defaults()?).connections.context("there is no bound on connections")
+    }
+
+    /// How many nodes may await introductions.
+    pub fn introductions(&self) -> anyhow::Result<usize> {
+        let wanted = self.clone().or(Self::defaults()?).introductions.unwrap_or_default();
+        Ok(wanted.min(usize::try_from(self.connections()? / 2)?))
     }
 
     pub fn dials_back(&self) -> bool {
@@ -278,6 +290,8 @@ impl Settings {
             ("status", self.status != other.status),
             ("renewals", self.renewals != other.renewals),
             ("snapshot", self.snapshot != other.snapshot),
+            ("dial_back", self.dial_back != other.dial_back),
+            ("introductions", self.introductions != other.introductions),
         ];
         differ.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
     }
