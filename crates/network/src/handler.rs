@@ -57,7 +57,11 @@ pub(crate) enum Wanted {
     Pieces(Reply<PieceStream>),
     /// Nothing more than a connection.
     Connection(Reply<()>),
-    Answer { request: Request, within: Duration, reply: Reply<Answer> },
+    Answer {
+        request: Request,
+        within: Duration,
+        reply: Reply<Answer>,
+    },
 }
 
 /// Where the outcome goes.
@@ -189,7 +193,6 @@ impl Handler {
             busy: Arc::default(),
         }
     }
-
 
     fn opened(&mut self, stream: Stream, outcome: Outcome) {
         match outcome {

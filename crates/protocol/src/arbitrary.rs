@@ -17,8 +17,9 @@ use crate::{
     pieces::{Class, Data, Frame, Hello, Importing, PieceRequest, Reason, Refuse},
     renewal::{Key, Ticket},
     tracker::{
-        Answer, Claim, Counts, Find, Holding, Lease, ListedPeer, MAX_BRIDGES, MAX_INTRODUCTIONS, MAX_ROUND_TRIPS, Medium,
-        PeerList, Reach, Received, Registration, Renewal, Request, RoundTrip, Rule, Text,
+        Answer, Claim, Counts, Find, Holding, Lease, ListedPeer, MAX_BRIDGES, MAX_INTRODUCTIONS,
+        MAX_ROUND_TRIPS, Medium, PeerList, Reach, Received, Registration, Renewal, Request, RoundTrip, Rule,
+        Text,
     },
     wire::MAX_ADDRESSES,
 };
@@ -197,16 +198,15 @@ pub fn answers() -> impl Strategy<Value = Answer> {
     });
     let reach = select(&[Reach::Unknown, Reach::Public, Reach::Nat][..]);
     let lease =
-        (any::<(u32, u16)>(), groups(), vec(addresses(), 0..=MAX_ADDRESSES), option::of(ticket), reach).prop_map(
-            |((lease_ms, introduces), group, observed, ticket, reach)| Lease {
+        (any::<(u32, u16)>(), groups(), vec(addresses(), 0..=MAX_ADDRESSES), option::of(ticket), reach)
+            .prop_map(|((lease_ms, introduces), group, observed, ticket, reach)| Lease {
                 lease_ms,
                 group,
                 observed,
                 ticket,
                 reach,
                 introduces,
-            },
-        );
+            });
     prop_oneof![
         lease.prop_map(Answer::Leased),
         select(vec![Answer::Unknown, Answer::Withdrawn, Answer::Claimed]),

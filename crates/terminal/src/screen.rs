@@ -307,6 +307,35 @@ pub struct Sharing {
     pub rate: u64,
     /// Films that are shared.
     pub films: usize,
+    /// How viewers elsewhere get to this computer.
+    pub reached: Reached,
+}
+
+/// How viewers elsewhere get to this computer, as far as its trackers know.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "snake_case")]
+#[ts(export)]
+pub enum Reached {
+    /// No tracker has tried yet.
+    #[default]
+    Unknown,
+    /// They dial it.
+    Directly,
+    /// A tracker introduces them.
+    ByIntroduction,
+    /// They don't; those behind the same address do.
+    FromWithin,
+}
+
+impl From<nearcast_transfer::Reached> for Reached {
+    fn from(reached: nearcast_transfer::Reached) -> Self {
+        match reached {
+            nearcast_transfer::Reached::Unknown => Self::Unknown,
+            nearcast_transfer::Reached::Directly => Self::Directly,
+            nearcast_transfer::Reached::ByIntroduction => Self::ByIntroduction,
+            nearcast_transfer::Reached::FromWithin => Self::FromWithin,
+        }
+    }
 }
 
 /// A video of this computer that its owner shares.

@@ -20,7 +20,8 @@ use crate::{
     opening::Target,
     own_tracker::OwnTracker,
     screen::{
-        Code, Command, LinkAnswer, Machine, Message, Notice, Playing, Question, Screen, Sharing, Storage,
+        Code, Command, LinkAnswer, Machine, Message, Notice, Playing, Question, Reached, Screen, Sharing,
+        Storage,
     },
     settings::{OnClose, Settings, SettingsFile},
     shares::Shares,
@@ -400,6 +401,7 @@ impl State {
                 today: self.today.bytes(SystemTime::now()),
                 rate: self.rate,
                 films: self.films,
+                reached: node.map_or(Reached::Unknown, |node| node.controller.reached().into()),
             },
             shares: self.shares.shown(|id| node.map_or(0, |node| node.peers(id))),
             ..self.first_screen()

@@ -29,7 +29,7 @@ use crate::{
     reader::Readers,
     served::{Accounts, Served},
     trackers::Trackers,
-    tracking::{TrackerState, Tracking},
+    tracking::{Reached, TrackerState, Tracking},
     transfer::{Command, Shared, Transfer},
 };
 
@@ -237,6 +237,11 @@ impl Controller {
     /// How it stands with each tracker.
     pub fn trackers(&self) -> watch::Receiver<BTreeMap<Multiaddr, TrackerState>> {
         self.inner.tracking.states()
+    }
+
+    /// How viewers elsewhere get to this node, as far as its trackers know.
+    pub fn reached(&self) -> Reached {
+        Reached::of(self.inner.tracking.states().borrow().values())
     }
 
     /// The resources in use.

@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nearcast_protocol::{Group, Multiaddr, PeerAddress, PeerId, Role, pieces::MAX_HINTS, tracker::ListedPeer};
+use nearcast_protocol::{
+    Group, Multiaddr, PeerAddress, PeerId, Role, pieces::MAX_HINTS, tracker::ListedPeer,
+};
 use nearcast_schedule::Peer;
 
 /// How many dials run at once: enough to reach a whole group quickly, few enough for a home router.

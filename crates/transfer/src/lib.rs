@@ -51,5 +51,6 @@ pub use reader::{Interrupted, ReadError, Reader};
 pub use resolve::{ResolveError, Resolved};
 pub use served::Served;
 pub use trackers::Trackers;
+pub use tracking::{Reached, TrackerState};
 pub use transfer::Transfer;
 pub use web::PrivateSources;

@@ -12,8 +12,9 @@ use std::{
 use nearcast_network::Network;
 use nearcast_protocol::{
     Group, Guard, Multiaddr, ResourceId, Role,
-    tracker::{Claim, Lease, MAX_ROUND_TRIPS, Received},
+    tracker::{Claim, Lease, MAX_ROUND_TRIPS, Reach, Received},
 };
+use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +56,44 @@ pub struct TrackerState {
     pub introduced: bool,
     /// Whether it went wrong several times in a row: the next tracker of its list stands in.
     pub failing: bool,
+}
+
+/// How viewers elsewhere get to this node, as far as its trackers know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reached {
+    /// No tracker has tried yet.
+    #[default]
+    Unknown,
+    /// They dial it.
+    Directly,
+    /// A tracker introduces them; that works for most, but not where both sit behind strict address translation.
+    ByIntroduction,
+    /// Those alone who are behind the same address do.
+    FromWithin,
+}
+
+impl Reached {
+    /// What the trackers know together: viewers come from any of them.
+    pub fn of<'a>(states: impl IntoIterator<Item = &'a TrackerState>) -> Self {
+        let mut all = Self::Unknown;
+        for state in states {
+            let Some(lease) = &state.lease else { continue };
+            let this = match (state.introduced, lease.reach) {
+                (true, _) => Self::ByIntroduction,
+                (false, Reach::Public) => Self::Directly,
+                (false, Reach::Nat) => Self::FromWithin,
+                (false, _) => Self::Unknown,
+            };
+            all = match (all, this) {
+                (Self::Directly, _) | (_, Self::Directly) => Self::Directly,
+                (Self::ByIntroduction, _) | (_, Self::ByIntroduction) => Self::ByIntroduction,
+                (Self::FromWithin, _) | (_, Self::FromWithin) => Self::FromWithin,
+                (Self::Unknown, Self::Unknown) => Self::Unknown,
+            };
+        }
+        all
+    }
 }
 
 /// Keeps this node registered; dropping it ends its tasks.

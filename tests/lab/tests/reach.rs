@@ -21,17 +21,20 @@ fn who_reaches_whom_is_as_the_table_says() {
     }
     let columns: Value = serde_json::from_slice(&done.stdout).unwrap();
     let columns = columns.as_array().unwrap();
-    // Who lets strangers in; whom the tracker can dial, and so lists to them.
+    // Who lets strangers in; whom the tracker can dial, and so lists to them; who gets a film from it all the same,
+    // since the tracker introduces the two.
     let expected = [
-        ("open", true, true),
-        ("full-cone", true, true),
+        ("open", true, true, [true; 5]),
+        ("full-cone", true, true, [true; 5]),
         // It lets in the address that it has called, and that is the tracker's.
-        ("address-restricted", false, true),
-        ("port-restricted", false, false),
-        ("symmetric", false, false),
+        ("address-restricted", false, true, [true; 5]),
+        // Nobody can say which port of a symmetric one will be the next.
+        ("port-restricted", false, false, [true, true, true, true, false]),
+        ("symmetric", false, false, [true, true, true, false, false]),
     ];
     assert_eq!(columns.len(), expected.len());
-    for (column, (kind, reached, listed)) in columns.iter().zip(expected) {
+    for (column, (kind, reached, listed, fetched)) in columns.iter().zip(expected) {
+        assert_eq!(column["fetched"], json!(fetched), "{column:#}");
         assert_eq!((&column["kind"], &column["dialled_back"]), (&json!(kind), &json!(listed)), "{column:#}");
         let strangers = column["strangers"].as_array().unwrap();
         assert_eq!(strangers.len(), expected.len());

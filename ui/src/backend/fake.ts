@@ -122,7 +122,7 @@ export function fake(query: URLSearchParams): Backend {
     },
     question: null, film: null, recent,
     storage: { used: 6.2 * GB, free: 131 * GB },
-    sharing: { online: true, paused_until_ms: null, today: 1.24e9, rate: 320_000, films: 3 },
+    sharing: { online: true, paused_until_ms: null, today: 1.24e9, rate: 320_000, films: 3, reached: 'by_introduction' },
     shares: [], notices: [],
   });
   const update = (change: Partial<Screen>) => {

@@ -306,9 +306,8 @@ pub(super) fn admit(
     if access.denies_node(peer, observed) {
         return Err(Refused::for_good(Refusal::Denied, "this tracker doesn't serve you"));
     }
-    pace.take(now, observed).map_err(|wait| {
-        Refused::for_now(Refusal::Pace, "too many requests come from your address", wait)
-    })
+    pace.take(now, observed)
+        .map_err(|wait| Refused::for_now(Refusal::Pace, "too many requests come from your address", wait))
 }
 
 impl Refused {

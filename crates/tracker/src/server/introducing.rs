@@ -85,8 +85,8 @@ impl Server {
         let asker = PeerAddress::new(peer, [at.clone()]);
         let introduced = introductions.introduce(now, asker, whom);
         drop(state);
-        let (there, told) = introduced
-            .map_err(|why| Refused::for_good(Refusal::Introduction, why.sentence()))?;
+        let (there, told) =
+            introduced.map_err(|why| Refused::for_good(Refusal::Introduction, why.sentence()))?;
         told.into_iter().for_each(answer);
         Ok(Answer::Introduced(vec![there]))
     }

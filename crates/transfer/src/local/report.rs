@@ -11,7 +11,7 @@ use nearcast_content::Location;
 use serde::{Deserialize, Serialize};
 
 use super::{Shared, named, not_open};
-use crate::Transfer;
+use crate::{Reached, Transfer};
 
 /// What is known of one resource in use.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -46,6 +46,9 @@ pub struct Report {
     pub rate: u64,
     /// Connected peers.
     pub peers: usize,
+    /// How viewers elsewhere get to this node.
+    #[serde(default)]
+    pub reached: Reached,
     /// Why it waits, or what is wrong, if anything is.
     pub note: Option<String>,
 }
@@ -72,7 +75,7 @@ impl From<nearcast_protocol::tracker::Received> for Source {
 }
 
 impl Report {
-    fn of(transfer: &Transfer) -> Self {
+    fn of(transfer: &Transfer, reached: Reached) -> Self {
         let progress = transfer.progress();
         let link = transfer.link();
         let geometry = link.geometry();
@@ -96,6 +99,7 @@ impl Report {
             uploaded: progress.uploaded,
             rate: progress.rate,
             peers: progress.peers.all(),
+            reached,
             note: stopped.or(progress.waiting.map(|wait| wait.to_string())).or(trouble),
         }
     }
@@ -107,14 +111,16 @@ fn dropped_sources(progress: &crate::Progress) -> Vec<String> {
 }
 
 pub(super) async fn all(State(shared): State<Shared>) -> Response {
-    let mut reports: Vec<_> = shared.controller.transfers().iter().map(Report::of).collect();
+    let reached = shared.controller.reached();
+    let mut reports: Vec<_> =
+        shared.controller.transfers().iter().map(|transfer| Report::of(transfer, reached)).collect();
     reports.sort_by(|one, other| one.name.cmp(&other.name));
     Json(reports).into_response()
 }
 
 pub(super) async fn one(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
     match named(&id).and_then(|id| shared.controller.transfer(&id)) {
-        Some(transfer) => Json(Report::of(&transfer)).into_response(),
+        Some(transfer) => Json(Report::of(&transfer, shared.controller.reached())).into_response(),
         None => not_open(),
     }
 }

@@ -21,23 +21,20 @@ const SHARING: u16 = 4500;
 
 /// Shares a film from each of `holders` and fetches each of them from each of `viewers`, all at once. Says for each
 /// holder which viewers got it.
-pub fn fetched(
-    folder: &Path,
-    tracker: &str,
-    holders: &[&Host],
-    viewers: &[&Host],
-) -> Result<Vec<Vec<bool>>> {
+pub fn fetched(folder: &Path, tracker: &str, holders: &[&Host], viewers: &[&Host]) -> Result<Vec<Vec<bool>>> {
     let mut shared = Vec::new();
     for (number, host) in (0u8..).zip(holders) {
         let film = folder.join(format!("film-{number}"));
         fs::write(&film, vec![number + 1; SIZE])?;
-        let mut program = nearcast(host, SHARING, tracker, &folder.join(format!("holder-{number}")), |command| {
-            command.arg("share").arg(&film);
-        })?;
+        let mut program =
+            nearcast(host, SHARING, tracker, &folder.join(format!("holder-{number}")), |command| {
+                command.arg("share").arg(&film);
+            })?;
         let link = program.wait_for("its link", |line| {
             line.trim().starts_with("nearcast:").then(|| line.trim().to_owned())
         })?;
-        program.wait_for("that it is registered", |line| line.starts_with("registered with").then_some(()))?;
+        program
+            .wait_for("that it is registered", |line| line.starts_with("registered with").then_some(()))?;
         shared.push((film, link, program));
     }
     let mut fetching = Vec::new();
@@ -70,7 +67,12 @@ fn nearcast(
     let mut command = host.space.command(binary("nearcast")?);
     act(&mut command);
     let here = format!("/ip4/{}", host.address);
-    command.args(["--listen", &format!("{here}/tcp/{port}"), "--listen", &format!("{here}/udp/{port}/quic-v1")]);
+    command.args([
+        "--listen",
+        &format!("{here}/tcp/{port}"),
+        "--listen",
+        &format!("{here}/udp/{port}/quic-v1"),
+    ]);
     command.args(["--no-neighbours", "--no-port-mapping", "--tracker", tracker, "--folder"]).arg(folder);
     Program::spawn(&host.name, command).with_context(|| format!("at {}", host.name))
 }

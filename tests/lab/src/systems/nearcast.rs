@@ -33,7 +33,12 @@ pub fn tracker(stage: &Stage<'_>) -> Result<Program> {
     for way in [format!("tcp/{TRACKER_PORT}"), format!("udp/{TRACKER_PORT}/quic-v1")] {
         command.args(["--listen", &format!("/ip4/{}/{way}", host.address)]);
     }
-    command.arg("--groups").arg(&groups).args(["--status", STATUS]).arg("--state").arg(stage.folder.join("tracker"));
+    command
+        .arg("--groups")
+        .arg(&groups)
+        .args(["--status", STATUS])
+        .arg("--state")
+        .arg(stage.folder.join("tracker"));
     let mut program = Program::spawn("nearcast-tracker", command)?;
     let address = program.wait_for("where it listens", |line| {
         Some(line.strip_prefix("listening on ")?.trim().to_owned())

@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context;
 use nearcast_content::{ImportProgress, hash_file, hash_with_pairs};
 use nearcast_network::Signals;
-use nearcast_protocol::tracker::Reach;
+use nearcast_transfer::Reached;
 
 use crate::{
     cli::{Hash, Options, Share},
@@ -93,8 +93,8 @@ async fn follow_trackers(node: &Node) {
             if state.lease.is_none() && state.trouble.is_none() {
                 continue;
             }
-            let behind = state.lease.as_ref().is_some_and(|lease| lease.reach == Reach::Nat);
-            let news = (state.trouble.clone(), behind);
+            let reached = Reached::of([&state]);
+            let news = (state.trouble.clone(), reached);
             let before = said.get(&tracker);
             if before == Some(&news) {
                 continue;
@@ -104,16 +104,24 @@ async fn follow_trackers(node: &Node) {
                     eprintln!("the tracker {tracker} is of no help: {trouble}; trying again")
                 }
                 (None, Some(lease)) => {
-                    if before.is_none_or(|(trouble, _): &(Option<String>, bool)| trouble.is_some()) {
+                    if before.is_none_or(|(trouble, _): &(Option<String>, Reached)| trouble.is_some()) {
                         eprintln!("registered with {tracker}, network {}", lease.group);
                     }
-                    if behind {
-                        eprintln!(
+                    let before = before.map_or(Reached::Unknown, |(_, reached)| *reached);
+                    match reached {
+                        _ if reached == before => {}
+                        Reached::Unknown => {}
+                        Reached::FromWithin => eprintln!(
                             "others can't reach this node from outside, as {tracker} has found; it can still \
                              fetch, and share with those behind the same address"
-                        );
-                    } else if before.is_some_and(|(_, behind)| *behind) {
-                        eprintln!("others can reach this node from outside now, as {tracker} has found");
+                        ),
+                        Reached::ByIntroduction => eprintln!(
+                            "others may not be able to dial this node from outside: {tracker} introduces them to it"
+                        ),
+                        Reached::Directly if before == Reached::Unknown => {}
+                        Reached::Directly => {
+                            eprintln!("others can reach this node from outside now, as {tracker} has found")
+                        }
                     }
                 }
                 (None, None) => {}

@@ -5,7 +5,7 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::Context;
 use indicatif::HumanBytes;
 use nearcast_content::Library;
-use nearcast_transfer::local::Report;
+use nearcast_transfer::{Reached, local::Report};
 
 use crate::{
     cli::{Options, Status},
@@ -24,6 +24,9 @@ pub async fn status(options: &Options, status: &Status) -> anyhow::Result<ExitCo
             said!("{}", serde_json::to_string_pretty(&reports)?);
         } else {
             said!("nearcast runs (process {}), {} films in use", running.pid, reports.len());
+            if let Some(words) = reports.first().and_then(|report| reached(report.reached)) {
+                said!("  {words}");
+            }
             reports.iter().for_each(print);
         }
         return Ok(ExitCode::SUCCESS);
@@ -86,6 +89,18 @@ fn print(report: &Report) {
     }
     if let Some(note) = &report.note {
         said!("      {note}");
+    }
+}
+
+/// How viewers elsewhere get to this node, for a person.
+fn reached(reached: Reached) -> Option<&'static str> {
+    match reached {
+        Reached::Unknown => None,
+        Reached::Directly => Some("viewers elsewhere can dial this node"),
+        Reached::ByIntroduction => Some("viewers elsewhere are introduced to this node by its tracker"),
+        Reached::FromWithin => {
+            Some("viewers elsewhere can't reach this node, those behind the same address can")
+        }
     }
 }
 
