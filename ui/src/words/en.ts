@@ -93,7 +93,7 @@ export const en = {
   own_group: 'Neighbours in your network',
   other_groups: 'Viewers in other networks',
   publisher: 'The publisher',
-  web_sources: 'Web servers named by the link',
+  web_sources: 'Web servers of the link',
   sent_on: 'Sent on by you',
   peers: '{count} connected',
   near_share: '{percent} % came from your own network',

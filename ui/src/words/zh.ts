@@ -91,7 +91,7 @@ export const zh: Words = {
   own_group: '您所在网络的邻居',
   other_groups: '其他网络的观众',
   publisher: '发布者',
-  web_sources: '链接指定的网站服务器',
+  web_sources: '链接指定的网站',
   sent_on: '由您传出',
   peers: '已连接 {count}',
   near_share: '{percent}% 来自您所在的网络',
