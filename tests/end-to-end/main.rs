@@ -1,6 +1,7 @@
 //! Real programs on loopback, three networks on one machine.
 
 mod bad;
+mod kademlia;
 mod kept;
 mod load;
 mod manners;

@@ -18,6 +18,8 @@ pub struct Config {
     pub neighbours: bool,
     /// Whether to ask the router to lead strangers here (UPnP IGD), where this machine has a private address.
     pub map_ports: bool,
+    /// Whether to take part in the hash table by which holders are found where no tracker answers (Kademlia).
+    pub kademlia: bool,
     /// The most payload to send, in bytes/s; `None` for no limit.
     pub upload: Option<u64>,
     /// The most payload to take in, in bytes/s; `None` for no limit.
@@ -47,6 +49,7 @@ impl Config {
             listen: vec![tcp(v4.clone()), quic(v4), tcp(v6.clone()), quic(v6)],
             neighbours: true,
             map_ports: true,
+            kademlia: true,
             upload: None,
             download: None,
             max_connections: 512,

@@ -30,6 +30,7 @@ use crate::{
     connections::{Connections, Target},
     error::StartError,
     handler::Wanted,
+    kademlia::{self, Lookup, Searches},
     known::{Bans, Links},
     neighbours::Neighbours,
 };
@@ -53,6 +54,7 @@ pub(crate) struct Behaviour {
     connections: Connections,
     neighbours: Toggle<mdns::tokio::Behaviour>,
     router: Toggle<upnp::tokio::Behaviour>,
+    table: Toggle<kademlia::Table>,
 }
 
 impl Behaviour {
@@ -61,9 +63,16 @@ impl Behaviour {
         connections: Connections,
         neighbours: Option<mdns::tokio::Behaviour>,
         router: Option<upnp::tokio::Behaviour>,
+        table: Option<kademlia::Table>,
     ) -> Self {
         let limits = connection_limits::Behaviour::new(limits);
-        Self { limits, connections, neighbours: neighbours.into(), router: router.into() }
+        Self {
+            limits,
+            connections,
+            neighbours: neighbours.into(),
+            router: router.into(),
+            table: table.into(),
+        }
     }
 }
 
@@ -84,11 +93,13 @@ impl Executor for Tasks {
 pub(crate) struct Driver {
     swarm: Swarm<Behaviour>,
     pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) lookups: mpsc::Receiver<Lookup>,
     pub(crate) bans: watch::Receiver<Bans>,
     pub(crate) links: Arc<Links>,
     pub(crate) listening: watch::Sender<Vec<Multiaddr>>,
     pub(crate) neighbours: Neighbours,
     pub(crate) mapped: watch::Sender<Vec<Multiaddr>>,
+    searches: Searches,
     /// Ends the connections' tasks with the driver.
     _end: DropGuard,
 }
@@ -96,6 +107,7 @@ pub(crate) struct Driver {
 /// The ends of the driver's channels.
 pub(crate) struct Ends {
     pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) lookups: mpsc::Receiver<Lookup>,
     pub(crate) bans: watch::Receiver<Bans>,
     pub(crate) links: Arc<Links>,
     pub(crate) listening: watch::Sender<Vec<Multiaddr>>,
@@ -118,9 +130,19 @@ impl Driver {
             .with_idle_connection_timeout(idle)
             // The first frame rides along with the proposal of the protocol.
             .with_substream_upgrade_protocol_override(Version::V1Lazy);
-        let Ends { commands, bans, links, listening, neighbours, mapped } = ends;
-        let swarm = Swarm::new(transport, behaviour, peer, config);
-        Self { swarm, commands, bans, links, listening, neighbours, mapped, _end: end.drop_guard() }
+        let Ends { commands, lookups, bans, links, listening, neighbours, mapped } = ends;
+        Self {
+            swarm: Swarm::new(transport, behaviour, peer, config),
+            commands,
+            lookups,
+            bans,
+            links,
+            listening,
+            neighbours,
+            mapped,
+            searches: Searches::new(),
+            _end: end.drop_guard(),
+        }
     }
 
     /// Listens on all addresses that exist here, and waits until they are known.
@@ -191,6 +213,7 @@ impl Driver {
                     }
                     None => break,
                 },
+                Some(lookup) = self.lookups.recv() => self.look_up(lookup),
                 changed = self.bans.changed() => match changed {
                     Ok(()) => self.enforce_bans(),
                     Err(_) => break,
@@ -229,7 +252,25 @@ impl Driver {
             }
             SwarmEvent::Behaviour(BehaviourEvent::Neighbours(event)) => self.neighbours.handle(event),
             SwarmEvent::Behaviour(BehaviourEvent::Router(event)) => self.routed(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Table(event)) => {
+                if let Some(table) = self.swarm.behaviour_mut().table.as_mut() {
+                    self.searches.handle(table, &self.links, event);
+                }
+            }
             _ => {}
+        }
+    }
+
+    fn look_up(&mut self, lookup: Lookup) {
+        if let Lookup::Reached(addresses) = &lookup {
+            let before: Vec<_> = self.swarm.external_addresses().cloned().collect();
+            let gone = before.iter().filter(|address| !addresses.contains(address));
+            gone.for_each(|address| self.swarm.remove_external_address(address));
+            let news = addresses.iter().filter(|address| !before.contains(address));
+            news.for_each(|address| self.swarm.add_external_address(address.clone()));
+        }
+        if let Some(table) = self.swarm.behaviour_mut().table.as_mut() {
+            self.searches.act(table, lookup);
         }
     }
 

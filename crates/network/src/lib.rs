@@ -23,6 +23,7 @@
 //! | `frames`, `exchange` | the two protocols on a stream |
 //! | `asking`, `answering` | the two ends of a stream to a tracker |
 //! | `transport`, `source` | the stack of transports; dialling from the right address |
+//! | `kademlia` | finding holders without a tracker |
 //! | `dialler` | finding out whether a peer can be dialled |
 //! | `bucket`, `limit` | rate limits: the arithmetic, and the waiting |
 //! | `signals` | when the system wants the program to end |
@@ -43,6 +44,7 @@ mod exchange;
 mod frames;
 mod handler;
 mod identity;
+mod kademlia;
 mod known;
 mod limit;
 mod neighbours;

@@ -13,7 +13,7 @@ use std::{
 
 use libp2p::{connection_limits::ConnectionLimits, mdns, upnp};
 use nearcast_protocol::{
-    Multiaddr, PeerAddress, PeerId,
+    Multiaddr, PeerAddress, PeerId, ResourceId,
     tracker::{Answer, Request},
     wire::MAX_ADDRESSES,
 };
@@ -36,6 +36,7 @@ use crate::{
     exchange::TrackerCall,
     frames::{Limits, PieceStream},
     handler::{Failure, Reply, Served, Wanted},
+    kademlia::{self, Lookup},
     known::{Bans, Links},
     limit::Limit,
     neighbours::Neighbours,
@@ -66,6 +67,7 @@ pub struct Network {
     /// All that it was told to listen on.
     sources: Vec<IpAddr>,
     commands: mpsc::Sender<Command>,
+    lookups: mpsc::Sender<Lookup>,
     pieces: Mutex<Option<mpsc::Receiver<PieceStream>>>,
     takes_pieces: Arc<AtomicBool>,
     unheard: Arc<AtomicU64>,
@@ -93,6 +95,7 @@ impl Network {
         let transport = transport::build(&config.identity, &sources)?;
 
         let (commands, command_ends) = mpsc::channel(COMMANDS);
+        let (lookups, lookup_ends) = mpsc::channel(COMMANDS);
         let (piece_ends, pieces) = mpsc::channel(INCOMING);
         let (call_ends, calls) = mpsc::channel(INCOMING);
         let (listening_end, listening) = watch::channel(Vec::new());
@@ -128,10 +131,12 @@ impl Network {
         let mdns = if config.neighbours { find_neighbours(peer_id) } else { None };
         let behind = |ip: &IpAddr| ip.is_unspecified() || address::is_private(*ip);
         let router = (config.map_ports && sources.iter().any(behind)).then(upnp::tokio::Behaviour::default);
-        let behaviour = Behaviour::new(connection_limits, connections, mdns, router);
+        let table = config.kademlia.then(|| kademlia::table(peer_id));
+        let behaviour = Behaviour::new(connection_limits, connections, mdns, router, table);
         let tasks = TaskTracker::new();
         let ends = Ends {
             commands: command_ends,
+            lookups: lookup_ends,
             bans: bans_end,
             links: links.clone(),
             listening: listening_end,
@@ -149,6 +154,7 @@ impl Network {
             named,
             sources,
             commands,
+            lookups,
             pieces: Mutex::new(Some(pieces)),
             takes_pieces,
             unheard,
@@ -388,6 +394,42 @@ impl Network {
     /// The addresses at which the router leads strangers to this node, as the list changes (UPnP IGD).
     pub fn mapped(&self) -> watch::Receiver<Vec<Multiaddr>> {
         self.mapped.clone()
+    }
+
+    /// This peer was reached there: it may know who holds what, should no tracker answer. `false` if that is no
+    /// address for others, who are told of it.
+    pub fn met(&self, peer: PeerId, at: Multiaddr) -> bool {
+        let told = address::ip(&at).is_some_and(|ip| !address::is_private(ip));
+        if told {
+            self.look_up(Lookup::Met(PeerAddress::new(peer, [at])));
+        }
+        told
+    }
+
+    /// Where others reach this node, for those who look for it without a tracker; nowhere, if they don't.
+    pub fn reached(&self, at: Vec<Multiaddr>) {
+        self.look_up(Lookup::Reached(at));
+    }
+
+    /// From now on tells the others, without a tracker, that this node holds a resource; or no more.
+    pub async fn provide(&self, resource: ResourceId, on: bool) {
+        let lookup = if on { Lookup::Provide(resource) } else { Lookup::Withdraw(resource) };
+        // A node that has stopped tells nobody anything.
+        self.lookups.send(lookup).await.ok();
+    }
+
+    /// Who holds a resource, as far as those know whom this node has met, and whom they have; takes some seconds.
+    pub async fn providers(&self, resource: ResourceId) -> Vec<PeerAddress> {
+        let (reply, found) = oneshot::channel();
+        self.lookups.send(Lookup::Find(resource, reply)).await.ok();
+        found.await.unwrap_or_default()
+    }
+
+    fn look_up(&self, lookup: Lookup) {
+        // A table that is behind hears it again.
+        if let Err(error) = self.lookups.try_send(lookup) {
+            tracing::debug!(%error, "not looked up");
+        }
     }
 
     /// Whether a stranger has come in: from a public address that this node never dialled.

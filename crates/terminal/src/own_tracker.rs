@@ -67,7 +67,7 @@ impl OwnTracker {
                 [] => vec![at(Ipv4Addr::UNSPECIFIED.into(), port)],
                 named => named.iter().map(|ip| at(*ip, port)).collect(),
             };
-            (config.neighbours, config.map_ports) = (false, false);
+            (config.neighbours, config.map_ports, config.kademlia) = (false, false, false);
             config.serve_tracker = true;
             Network::start(config).await
         };

@@ -24,6 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::settings::Settings;
 use crate::{
     access::{Access, Judge, token_of},
+    acquaintances::Acquaintances,
     bounds::Bounds,
     drive::{Drive, Parts, permille},
     reader::Readers,
@@ -90,6 +91,7 @@ struct Inner {
     /// What may be served, where not everything may.
     offered: Option<Mutex<HashSet<ResourceId>>>,
     accounts: Arc<Accounts>,
+    acquaintances: Arc<Acquaintances>,
     bounds: Arc<Bounds>,
     /// The limit for any one resource, as it is now.
     upload_each: Mutex<Option<u64>>,
@@ -122,6 +124,7 @@ impl Controller {
         config.download = settings.download;
         let network = Arc::new(Network::start(config).await?);
         let incoming = network.incoming_pieces();
+        let acquaintances = Acquaintances::read(&settings.folder, &network);
         let tracking = Arc::new(Tracking::new(Arc::clone(&network), settings.version.clone(), settings.role));
         let offered = settings.only_offered.then(Mutex::default);
         let bounds = Arc::new(Bounds::new(settings.streams, settings.streams_in_all));
@@ -135,6 +138,7 @@ impl Controller {
             judge: Judge::default(),
             transfers: Mutex::default(),
             accounts: Arc::default(),
+            acquaintances: Arc::new(acquaintances),
             bounds,
             upload_each,
             tasks: TaskTracker::new(),
@@ -145,6 +149,9 @@ impl Controller {
         if controller.inner.offered.is_none() {
             controller.offer_library();
         }
+        let keeping = Arc::clone(&controller.inner.acquaintances).keep();
+        let stop = controller.inner.stop.clone();
+        controller.inner.tasks.spawn(async move { stop.run_until_cancelled(keeping).await });
         if let Some(incoming) = incoming {
             let accepting = controller.clone().accept(incoming);
             let stop = controller.inner.stop.clone();
@@ -458,6 +465,7 @@ impl Controller {
             bounds: Arc::clone(&self.inner.bounds),
             load: (self.inner.settings.role == Role::Publisher).then_some(self.inner.settings.load),
             accounts: Arc::clone(&self.inner.accounts),
+            acquaintances: Arc::clone(&self.inner.acquaintances),
             private_sources: self.inner.settings.private_sources,
             trace: self.inner.settings.trace.clone(),
         };
@@ -484,7 +492,11 @@ impl Controller {
         let ((), _) = tokio::join!(tracking, tasks);
         self.inner.network.stop().await;
         let inner = Arc::clone(&self.inner);
-        if let Err(error) = blocking(move || inner.library.sync()).await {
+        let end = move || {
+            inner.acquaintances.save();
+            inner.library.sync()
+        };
+        if let Err(error) = blocking(end).await {
             tracing::warn!(%error, "the library could not be synced");
         }
     }

@@ -82,6 +82,15 @@ impl Contacts {
         }
     }
 
+    /// Takes in peers found without a tracker, whose networks nobody knows.
+    pub fn learn_strangers(&mut self, strangers: Vec<PeerAddress>) {
+        for address in strangers {
+            if !self.known.contains_key(&address.peer) {
+                self.add(address, Group::UNKNOWN, Role::Terminal, false);
+            }
+        }
+    }
+
     fn add(&mut self, address: PeerAddress, group: Group, role: Role, neighbour: bool) {
         if let Some(contact) = self.known.get_mut(&address.peer) {
             contact.group = group;

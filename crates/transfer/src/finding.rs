@@ -170,6 +170,12 @@ impl Finding {
         asked.outcome = Some(Err(why.into()));
     }
 
+    /// Whether no tracker has answered the last time it was asked.
+    pub fn fails(&self) -> bool {
+        let failed = |asked: &Asked| matches!(&asked.outcome, Some(Err(not)) if not.denied.is_none());
+        !self.trackers.is_empty() && self.trackers.iter().all(failed)
+    }
+
     /// There is another token: who didn't like the last one is asked at once.
     pub fn ask_deniers(&mut self, now: Instant) {
         for asked in &mut self.trackers {

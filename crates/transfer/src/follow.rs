@@ -2,14 +2,14 @@
 //! received reported (R1, DESIGN §5.4).
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
 
 use nearcast_network::AskError;
 use nearcast_protocol::{
-    Multiaddr,
+    Multiaddr, ResourceId,
     tracker::{
         Answer, Claim, Holding, Lease, MAX_CLAIMS, MAX_HOLDINGS, Medium, Reach, Received, Registration,
         Renewal, Request, RoundTrip,
@@ -48,13 +48,25 @@ pub(crate) struct Follow {
     tickets: Tickets,
     /// Where it awaits introductions, and the task that does.
     awaiting: Option<(Multiaddr, AbortOnDropHandle<()>)>,
+    /// What others are told without a tracker, while this one and its like fail.
+    provided: BTreeSet<ResourceId>,
 }
 
 impl Follow {
     pub fn new(inner: Arc<Inner>, tracker: Multiaddr) -> Self {
         let (registered, claimed) = (HashMap::new(), HashMap::new());
         let (reported, tickets) = (Received::default(), Tickets::default());
-        Self { inner, tracker, registered, reported, claimed, leased: false, tickets, awaiting: None }
+        Self {
+            inner,
+            tracker,
+            registered,
+            reported,
+            claimed,
+            leased: false,
+            tickets,
+            awaiting: None,
+            provided: BTreeSet::new(),
+        }
     }
 
     /// Keeps the tracker told until stopped; then withdraws.
@@ -93,6 +105,7 @@ impl Follow {
                     due = Instant::now() + renew_in;
                     self.note(|state| state.trouble = None);
                     self.stand_in(false);
+                    self.provide(BTreeSet::new()).await;
                 }
                 Err(trouble) => {
                     let wait = (FIRST_RETRY * 2_u32.saturating_pow(failures)).min(LONGEST_RETRY);
@@ -100,6 +113,7 @@ impl Follow {
                     tracing::debug!(tracker = %self.tracker, %trouble, "a tracker can't be told");
                     self.note(|state| state.trouble = Some(trouble.to_string()));
                     self.stand_in(failures >= FAILING);
+                    self.provide(self.inner.untracked()).await;
                     due = Instant::now() + wait;
                 }
             }
@@ -108,6 +122,17 @@ impl Follow {
         if self.leased {
             // Whoever is gone is missed by nobody, and the lease ends by itself.
             tokio::time::timeout(GOODBYE, self.leave()).await.ok();
+        }
+    }
+
+    /// Tells of these without a tracker, and of nothing else.
+    async fn provide(&mut self, wanted: BTreeSet<ResourceId>) {
+        let before = std::mem::replace(&mut self.provided, wanted);
+        for gone in before.difference(&self.provided) {
+            self.inner.network.provide(*gone, false).await;
+        }
+        for new in self.provided.difference(&before) {
+            self.inner.network.provide(*new, true).await;
         }
     }
 
@@ -190,7 +215,11 @@ impl Follow {
     /// Awaits introductions if strangers may not be let in otherwise.
     fn be_met(&mut self, lease: &Lease) {
         let network = &self.inner.network;
-        if !meeting::needs_introductions(network, lease) {
+        let introduced = meeting::needs_introductions(network, lease);
+        let dialled = !introduced && lease.reach != Reach::Nat;
+        let at = lease.observed.iter().chain(network.mapped().borrow().iter()).cloned().collect();
+        network.reached(if dialled { at } else { Vec::new() });
+        if !introduced {
             self.awaiting = None;
             return;
         }

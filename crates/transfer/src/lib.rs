@@ -16,6 +16,7 @@
 //! fetched and after (R5).
 
 mod access;
+mod acquaintances;
 mod bounds;
 pub mod controller;
 mod dialling;

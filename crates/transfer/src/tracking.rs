@@ -1,7 +1,7 @@
 //! Being known to the trackers (R1, R8): what this node offers, and a task per tracker that tells it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -272,6 +272,20 @@ impl Inner {
     /// Whether others stand in for a tracker.
     pub fn fails(&self, tracker: &Multiaddr) -> bool {
         self.states.borrow().get(tracker).is_some_and(|state| state.failing)
+    }
+
+    /// What is offered to all and known to no tracker that answers.
+    pub fn untracked(&self) -> BTreeSet<ResourceId> {
+        if !self.sharing.load(Ordering::Relaxed) || self.retired.load(Ordering::Relaxed) {
+            return BTreeSet::new();
+        }
+        let states = self.states.borrow().clone();
+        let fails = |tracker: &Multiaddr| states.get(tracker).is_some_and(|state| state.failing);
+        self.with(|offers| {
+            let open = offers.held.iter().filter(|(id, _)| !offers.guards.contains_key(id));
+            let untracked = open.filter(|(_, offer)| offer.permille > 0 && offer.trackers.all().all(fails));
+            untracked.map(|(id, _)| *id).collect()
+        })
     }
 
     /// What is registered at a tracker now.

@@ -243,6 +243,11 @@ impl Drive {
         // See `incoming`: of two streams, the one that the smaller id opened stays.
         let theirs_stays = self.contacts.handle(peer).is_some() && peer < self.parts.network.peer_id();
         if !theirs_stays {
+            if let Some(at) = stream.remote.clone()
+                && self.contacts.get(peer).is_none_or(|contact| contact.awaits.is_none())
+            {
+                self.parts.acquaintances.met(&self.parts.network, peer, at);
+            }
             // What was verified during the dial was announced without this peer.
             let news = self.parts.shared.store.held().difference(&told);
             self.join(stream, &hello, true, Frame::have(&news));

@@ -21,7 +21,7 @@ use bytes::BytesMut;
 use nearcast_content::{AcceptError, StoreError};
 use nearcast_network::Network;
 use nearcast_protocol::{
-    Blocks, Group, Multiaddr, PeerId, Role,
+    Blocks, Group, Multiaddr, PeerAddress, PeerId, Role,
     pieces::Reason,
     tracker::{PeerList, Received},
 };
@@ -37,6 +37,7 @@ use self::{
     sources::Sources,
 };
 use crate::{
+    acquaintances::Acquaintances,
     bounds::Bounds,
     dialling::Contacts,
     finding::{Finding, Found, NotFound},
@@ -73,6 +74,7 @@ pub(crate) struct Parts {
     /// What a publisher's load is kept to (R7); a terminal only counts streams.
     pub load: Option<LoadRules>,
     pub accounts: Arc<Accounts>,
+    pub acquaintances: Arc<Acquaintances>,
     /// Which of the link's sources may lie in a private network.
     pub private_sources: crate::web::PrivateSources,
     /// Where the schedule's log is written.
@@ -96,6 +98,8 @@ pub(crate) struct Drive {
     next_peer: u32,
     contacts: Contacts,
     finding: Finding,
+    /// Whether a search without trackers is under way.
+    searching: bool,
     readers: BTreeSet<u32>,
     bit_rate: Option<u64>,
     announce: (Blocks, Option<Instant>),
@@ -149,6 +153,8 @@ struct Connected {
 /// What a job of the drive has brought.
 enum Done {
     Found(usize, Result<Found, NotFound>),
+    /// Who holds it, as a search without trackers says.
+    Searched(Vec<PeerAddress>),
     Dialled(PeerId, Result<Box<Greeted>, DialFailure>),
     Accepted(Peer, RequestId, Result<Blocks, AcceptError>),
     Forgotten(Result<Blocks, StoreError>),
@@ -178,6 +184,7 @@ impl Drive {
             next_peer: 0,
             contacts: Contacts::default(),
             finding,
+            searching: false,
             readers: BTreeSet::new(),
             bit_rate: None,
             announce: (Blocks::new(), None),
@@ -347,6 +354,18 @@ impl Drive {
         }
     }
 
+    /// Looks for holders without a tracker, if none answers and nobody is there. What is protected is told of to
+    /// nobody, and so isn't looked for.
+    fn search(&mut self) {
+        let alone = self.peers.is_empty() && self.fetching();
+        if !alone || self.searching || !self.finding.fails() || self.parts.shared.access.guard().is_some() {
+            return;
+        }
+        self.searching = true;
+        let (network, resource) = (Arc::clone(&self.parts.network), self.parts.shared.link.id);
+        self.jobs.spawn(async move { Done::Searched(network.providers(resource).await) });
+    }
+
     fn done(&mut self, done: Done) {
         let now = Instant::now();
         match done {
@@ -361,7 +380,15 @@ impl Drive {
                 self.finding.found(index, &list, news, now);
                 self.regroup();
             }
-            Done::Found(index, Err(why)) => self.finding.failed(index, why, now),
+            Done::Found(index, Err(why)) => {
+                self.finding.failed(index, why, now);
+                self.search();
+            }
+            Done::Searched(peers) => {
+                self.searching = false;
+                tracing::debug!(found = peers.len(), "searched without a tracker");
+                self.contacts.learn_strangers(peers);
+            }
             Done::Dialled(peer, Ok(greeted)) => self.dialled(peer, *greeted),
             Done::Dialled(peer, Err(failure)) => {
                 if self.contacts.handle(peer).is_none() {

@@ -33,7 +33,7 @@ pub async fn until_told_to_stop(flags: Settings, settings: &Settings) -> anyhow:
     let identity = identity_on_disk(&state.join("identity"))?;
     let mut config = Config::new(identity.clone());
     config.listen = settings.listen()?;
-    (config.neighbours, config.map_ports) = (false, false);
+    (config.neighbours, config.map_ports, config.kademlia) = (false, false, false);
     config.serve_tracker = true;
     config.idle = IDLE;
     config.max_connections = settings.connections()?;
