@@ -25,7 +25,7 @@ use crate::{cli::Cli, window::Host};
 
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
-    let quiet = EnvFilter::new("warn,nearcast_terminal=info");
+    let quiet = EnvFilter::new("warn,libp2p_kad=error,nearcast_terminal=info");
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or(quiet))
         .with_writer(std::io::stderr)

@@ -20,12 +20,13 @@ fn share(tracker: &str, listen: &str, folder: &Path, films: &[&PathBuf]) -> Resu
     let mut act = vec![OsStr::new("share"), "--tracker".as_ref(), tracker.as_ref()];
     act.extend(films.iter().map(|film| film.as_os_str()));
     let mut program = Program::start("nearcast", &terminal(&act, listen, folder))?;
-    let mut links = Vec::new();
+    let (mut links, mut registered) = (Vec::new(), false);
     let links = program.wait_for("its links and that it is registered", |line| {
         if line.starts_with("nearcast://") {
             links.push(line.trim().to_owned());
         }
-        (line.starts_with("registered with") && links.len() == films.len()).then(|| links.clone())
+        registered |= line.starts_with("registered with");
+        (registered && links.len() == films.len()).then(|| links.clone())
     })?;
     Ok((program, links))
 }

@@ -25,6 +25,9 @@ pub enum Unreached {
     /// Nobody answers there, or not in time, or not as a node does.
     #[error("{0}")]
     Unanswered(String),
+    /// The machine is there and says that nobody listens.
+    #[error("the connection is refused")]
+    Refused,
     /// Somebody else answers there.
     #[error("{0} answers there")]
     Other(PeerId),
@@ -76,6 +79,9 @@ impl Dialler {
 fn unreached(error: &io::Error) -> Unreached {
     match TransportFailure::of(error) {
         Some(TransportFailure::Handshake(reason)) => Unreached::Unanswered(reason.clone()),
+        Some(TransportFailure::Socket(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Unreached::Refused
+        }
         Some(TransportFailure::Socket(error)) if from_there(error.kind()) => {
             Unreached::Unanswered(error.to_string())
         }

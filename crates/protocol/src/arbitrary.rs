@@ -18,8 +18,8 @@ use crate::{
     renewal::{Key, Ticket},
     tracker::{
         Answer, Claim, Counts, Find, Holding, Lease, ListedPeer, MAX_BRIDGES, MAX_INTRODUCTIONS,
-        MAX_ROUND_TRIPS, Medium, PeerList, Reach, Received, Registration, Renewal, Request, RoundTrip, Rule,
-        Text,
+        MAX_ROUND_TRIPS, Medium, Named, PeerList, Reach, Received, Registration, Renewal, Request, RoundTrip,
+        Rule, Text,
     },
     wire::MAX_ADDRESSES,
 };
@@ -145,6 +145,7 @@ pub fn requests() -> impl Strategy<Value = Request> {
         renewals().prop_map(Request::Renew),
         select(vec![Request::Withdraw, Request::Await]),
         peers().prop_map(Request::Introduce),
+        vec(peers().prop_map(Named), 0..9).prop_map(Request::Unreached),
         find().prop_map(Request::Find),
         ids().prop_map(Request::Count),
         find().prop_map(Request::CountProtected),
@@ -209,7 +210,7 @@ pub fn answers() -> impl Strategy<Value = Answer> {
             });
     prop_oneof![
         lease.prop_map(Answer::Leased),
-        select(vec![Answer::Unknown, Answer::Withdrawn, Answer::Claimed]),
+        select(vec![Answer::Unknown, Answer::Withdrawn, Answer::Claimed, Answer::Noted]),
         peer_lists().prop_map(Answer::Found),
         counts().prop_map(Answer::Counted),
         vec(peer_addresses(), 0..=MAX_INTRODUCTIONS).prop_map(Answer::Introductions),

@@ -25,6 +25,8 @@ pub const MAX_BRIDGES: usize = 4;
 pub const MAX_CLAIMS: usize = 16;
 /// The most nodes that want to meet another one in one answer.
 pub const MAX_INTRODUCTIONS: usize = 8;
+/// The most nodes that couldn't be reached in one message: a list of them.
+pub const MAX_UNREACHED: usize = 50;
 
 /// What a node asks of the tracker.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -71,6 +73,14 @@ pub enum Request {
         #[n(0)]
         #[cbor(with = "wire::peer_id")]
         PeerId,
+    ),
+    /// I couldn't dial these, whom you listed. The tracker believes nobody but itself: it dials them again.
+    #[n(10)]
+    Unreached(
+        #[n(0)]
+        #[cbor(encode_with = "wire::list::encode::<MAX_UNREACHED, _, _, _>")]
+        #[cbor(decode_with = "wire::list::decode::<MAX_UNREACHED, _, _>")]
+        Vec<Named>,
     ),
     /// How many hold this protected resource (R7 b)? The token is needed as in [`Request::Find`].
     #[n(16)]
@@ -144,6 +154,9 @@ pub enum Answer {
         #[cbor(with = "wire::addresses")]
         Vec<Multiaddr>,
     ),
+    /// So noted.
+    #[n(10)]
+    Noted,
     /// The resource is protected, and the token is missing or isn't good for it.
     #[n(16)]
     Denied {
@@ -164,6 +177,15 @@ pub struct Text(
     #[n(0)]
     #[cbor(with = "wire::text")]
     pub String,
+);
+
+/// A peer id in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Named(
+    #[n(0)]
+    #[cbor(with = "wire::peer_id")]
+    pub PeerId,
 );
 
 /// A URL that stands for a link.

@@ -5,6 +5,9 @@
 //! are dialled at once, so many of one /24 or /48 in a time, each once in a lease if it is reached and once in half
 //! of one if it isn't; who would have to wait for long isn't dialled at all until it renews.
 //!
+//! Whoever couldn't dial a node that was listed says so, and it is dialled again soon: most nodes that go don't say it.
+//! One that refuses connections is gone; one that is silent may be busy, and has to be so twice.
+//!
 //! The dial comes from a new port, so address translation lets it in only if it lets in everyone: a forwarded port,
 //! or a mapping that anyone may use. Others reach such a node just as well. Only one that lets in every port of an
 //! address that was once called may let the tracker in alone; that node is listed, as it would be without dialling.
@@ -38,6 +41,12 @@ const RATE: f64 = 4.0;
 const REMEMBERED: usize = 100_000;
 /// Looking through them all takes milliseconds.
 const TIDY: Duration = Duration::from_secs(1);
+/// A node that somebody couldn't dial is dialled again no more often than this.
+const AGAIN: Duration = Duration::from_secs(15);
+/// So long it is remembered that it was silent.
+const SILENT: Duration = Duration::from_secs(120);
+/// Nodes that were dialled again and are remembered.
+const DOUBTED: usize = 10_000;
 
 /// What came of dialling nodes.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -56,10 +65,60 @@ pub struct Tally {
 pub(crate) struct DialBack {
     queue: mpsc::Sender<Target>,
     paces: Paces,
+    doubts: HashMap<PeerId, Doubt>,
     pub tally: Tally,
 }
 
+/// A node that was dialled again.
+#[derive(Debug, Clone, Copy)]
+struct Doubt {
+    at: Duration,
+    silent: bool,
+}
+
 impl DialBack {
+    fn new(queue: mpsc::Sender<Target>) -> Self {
+        Self { queue, paces: Paces::default(), doubts: HashMap::new(), tally: Tally::default() }
+    }
+
+    /// Has a node dialled that somebody couldn't dial, if it wasn't just now and there is room.
+    pub fn look_again(&mut self, swarm: &mut Swarm, now: Duration, peer: &PeerId) {
+        let before = self.doubts.get(peer).filter(|doubt| now < doubt.at + SILENT).copied();
+        if before.is_some_and(|doubt| now < doubt.at + AGAIN) {
+            return;
+        }
+        if self.doubts.len() >= DOUBTED && before.is_none() {
+            self.doubts.retain(|_, doubt| now < doubt.at + AGAIN);
+            if self.doubts.len() >= DOUBTED {
+                return;
+            }
+        }
+        if let Some(target) = swarm.doubted(peer).and_then(|target| self.admit(now, target)) {
+            swarm.dialling(now, &target.peer);
+            let silent = before.is_some_and(|doubt| doubt.silent);
+            self.doubts.insert(*peer, Doubt { at: now, silent });
+        }
+    }
+
+    /// What an outcome says of a node: reached, not reached, or nothing.
+    fn verdict(&mut self, target: &Target, outcome: &Result<(), Unreached>) -> Option<bool> {
+        match outcome {
+            Ok(()) => {
+                self.doubts.get_mut(&target.peer).into_iter().for_each(|doubt| doubt.silent = false);
+                Some(true)
+            }
+            Err(Unreached::Here(_)) => None,
+            Err(Unreached::Unanswered(_)) if target.again => match self.doubts.get_mut(&target.peer) {
+                Some(doubt) if !doubt.silent => {
+                    doubt.silent = true;
+                    None
+                }
+                _ => Some(false),
+            },
+            Err(_) => Some(false),
+        }
+    }
+
     /// Has a node dialled that has just been given a lease, if it is time to and there is room.
     pub fn dial_if_due(&mut self, swarm: &mut Swarm, now: Duration, node: &Identity, registering: bool) {
         let due = swarm.due(now, node, registering);
@@ -122,7 +181,7 @@ impl Server {
     /// returns runs. Until a node is dialled, and if nobody is, it counts as reachable.
     pub fn dial_back(&self, dialler: Dialler) -> impl Future<Output = ()> + Send + use<> {
         let (queue, waiting) = mpsc::channel(WAITING);
-        self.state().dial_back = Some(DialBack { queue, paces: Paces::default(), tally: Tally::default() });
+        self.state().dial_back = Some(DialBack::new(queue));
         self.clone().dial_all(dialler, waiting)
     }
 
@@ -165,11 +224,7 @@ impl Server {
     fn note_dialled(&self, target: &Target, outcome: Result<(), Unreached>) {
         let mut state = self.state();
         let now = self.now(&state);
-        let reached = match &outcome {
-            Ok(()) => Some(true),
-            Err(Unreached::Here(_)) => None,
-            Err(_) => Some(false),
-        };
+        let reached = state.dial_back.as_mut().and_then(|dial_back| dial_back.verdict(target, &outcome));
         if let Some(reached) = reached {
             state.swarm.set_reached(now, &target.peer, target.observed, target.port, reached);
         }
@@ -201,7 +256,7 @@ mod tests {
     use super::*;
 
     fn target(address: [u8; 4]) -> Target {
-        Target { peer: PeerId::random(), observed: address.into(), port: 4400, quic: false }
+        Target { peer: PeerId::random(), observed: address.into(), port: 4400, quic: false, again: false }
     }
 
     #[test]
@@ -229,9 +284,29 @@ mod tests {
     }
 
     #[test]
+    fn who_is_doubted_has_to_be_silent_twice_or_refuse_once() {
+        let (queue, _waiting) = mpsc::channel(2);
+        let mut dial_back = DialBack::new(queue);
+        let target = Target { again: true, ..target([203, 0, 113, 9]) };
+        let doubt = Doubt { at: Duration::ZERO, silent: false };
+        let silence = || Err(Unreached::Unanswered("nothing came of it".into()));
+        dial_back.doubts.insert(target.peer, doubt);
+        let mut verdict = |outcome| dial_back.verdict(&target, &outcome);
+        assert_eq!(verdict(silence()), None);
+        assert_eq!(verdict(Ok(())), Some(true));
+        assert_eq!(verdict(silence()), None, "it was there in between");
+        assert_eq!(verdict(silence()), Some(false));
+        assert_eq!(verdict(Err(Unreached::Refused)), Some(false));
+        assert_eq!(verdict(Err(Unreached::Here("no socket".into()))), None);
+        // One that registers is judged at once.
+        let first = Target { again: false, ..target };
+        assert_eq!(dial_back.verdict(&first, &silence()), Some(false));
+    }
+
+    #[test]
     fn the_newest_are_turned_away_and_lose_nothing() {
         let (queue, mut waiting) = mpsc::channel(2);
-        let mut dial_back = DialBack { queue, paces: Paces::default(), tally: Tally::default() };
+        let mut dial_back = DialBack::new(queue);
         let now = Duration::from_secs(9);
         let targets: Vec<_> = (0..4).map(|last| target([203, 0, 113, last])).collect();
         let admitted = |dial_back: &mut DialBack| {

@@ -109,6 +109,8 @@ pub(crate) struct Target {
     pub port: u16,
     /// It listens for QUIC alone.
     pub quic: bool,
+    /// It was dialled before; somebody says that it can't be any more.
+    pub again: bool,
 }
 
 impl Target {
@@ -116,7 +118,7 @@ impl Target {
         let quic = node.tcp_port == 0;
         let port = if quic { node.quic_port } else { node.tcp_port };
         let peer = node.identity.peer().filter(|_| port != 0)?;
-        Some(Self { peer, observed: node.observed, port, quic })
+        Some(Self { peer, observed: node.observed, port, quic, again: false })
     }
 }
 
@@ -126,6 +128,13 @@ impl Swarm {
         let node = self.nodes.get(self.nodes.slot_of_identity(identity)?)?;
         let due = node.reach != Reach::Relayed && node.dialled.due(self.half(now), registering);
         if due { Target::of(node) } else { None }
+    }
+
+    /// A node's address, if it isn't known already that nobody can dial it.
+    pub(crate) fn doubted(&self, peer: &PeerId) -> Option<Target> {
+        let node = self.nodes.get(self.nodes.slot_of(peer)?)?;
+        let dialled = node.reach != Reach::Relayed && node.dialled.reach() != Some(Reach::Nat);
+        Target::of(node).filter(|_| dialled).map(|target| Target { again: true, ..target })
     }
 
     /// A node is going to be dialled.

@@ -54,7 +54,7 @@ pub(crate) enum Refusal {
     Introduction,
 }
 
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "register",
     "renew",
     "withdraw",
@@ -66,6 +66,7 @@ const KINDS: [&str; 11] = [
     "find_for",
     "await",
     "introduce",
+    "unreached",
 ];
 const RULES: [&str; 3] = ["in_range", "above_range", "topped_up"];
 const REFUSALS: [&str; 12] = [
@@ -335,6 +336,7 @@ impl Metrics {
             Request::FindFor { .. } => 8,
             Request::Await => 9,
             Request::Introduce(_) => 10,
+            Request::Unreached(_) => 11,
         };
         self.requests[kind].inc();
     }

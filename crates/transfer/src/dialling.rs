@@ -6,7 +6,9 @@ use std::{
 };
 
 use nearcast_protocol::{
-    Group, Multiaddr, PeerAddress, PeerId, Role, pieces::MAX_HINTS, tracker::ListedPeer,
+    Group, Multiaddr, PeerAddress, PeerId, Role,
+    pieces::MAX_HINTS,
+    tracker::{ListedPeer, MAX_UNREACHED},
 };
 use nearcast_schedule::Peer;
 
@@ -31,6 +33,8 @@ pub(crate) struct Contacts {
     known: HashMap<PeerId, Contact>,
     /// Who was hinted at and isn't known: dialled first, should a tracker list it.
     hinted: VecDeque<PeerId>,
+    /// Who was listed and couldn't be dialled since a tracker was last told.
+    missed: VecDeque<PeerId>,
     order: u64,
 }
 
@@ -41,6 +45,8 @@ pub(crate) struct Contact {
     pub role: Role,
     /// Found on the local network rather than through the tracker.
     pub neighbour: bool,
+    /// Whether a tracker has named it.
+    listed: bool,
     /// Where it awaits introductions, if it does.
     pub awaits: Option<Multiaddr>,
     state: State,
@@ -66,6 +72,7 @@ impl Contacts {
             news |= !self.known.contains_key(&listed.peer());
             self.add(listed.address.clone(), listed.group, listed.role, false);
             if let Some(contact) = self.known.get_mut(&listed.peer()) {
+                contact.listed = true;
                 contact.awaits = place.filter(|_| listed.awaits).cloned();
             }
         }
@@ -106,9 +113,25 @@ impl Contacts {
         self.order += 1;
         let hinted = self.hinted.contains(&address.peer);
         let place = if hinted { 0 } else { self.order };
-        let (state, failures, awaits) = (State::Idle, 0, None);
-        let contact = Contact { address, group, role, neighbour, awaits, state, failures, place };
+        let (state, failures, listed, awaits) = (State::Idle, 0, false, None);
+        let contact = Contact { address, group, role, neighbour, listed, awaits, state, failures, place };
         self.known.insert(contact.address.peer, contact);
+    }
+
+    /// A peer couldn't be dialled; the trackers are told of those whom they listed.
+    pub fn missed(&mut self, peer: PeerId) {
+        let listed = |contact: &&Contact| contact.listed && contact.awaits.is_none() && !contact.neighbour;
+        if self.known.get(&peer).filter(listed).is_some() && !self.missed.contains(&peer) {
+            self.missed.push_back(peer);
+            if self.missed.len() > MAX_UNREACHED {
+                self.missed.pop_front();
+            }
+        }
+    }
+
+    /// Those, to be told.
+    pub fn take_missed(&mut self) -> Vec<PeerId> {
+        std::mem::take(&mut self.missed).into()
     }
 
     /// These may have it, somebody says: whoever is known is dialled before others like it. `true` if anybody
@@ -202,6 +225,7 @@ impl Contacts {
             group: Group::UNKNOWN,
             role: Role::Terminal,
             neighbour: false,
+            listed: false,
             awaits: None,
             state: State::Idle,
             failures: 0,
@@ -393,6 +417,21 @@ mod tests {
             contacts.hint((0..MAX_HINTS).map(|_| PeerId::random()));
         }
         assert_eq!(contacts.hinted.len(), HINTED);
+    }
+
+    #[test]
+    fn trackers_are_told_once_of_those_they_listed() {
+        let mut contacts = Contacts::default();
+        let list: Vec<_> = (0..3).map(listed).collect();
+        let place = "/ip4/203.0.113.5/udp/1/quic-v1".parse().unwrap();
+        let awaiting = ListedPeer { awaits: true, ..list[2].clone() };
+        contacts.learn(&[list[0].clone(), list[1].clone(), awaiting], Some(&place));
+        let neighbour = PeerAddress::new(PeerId::random(), ["/ip4/10.0.0.1/tcp/1".parse().unwrap()]);
+        contacts.learn_neighbours(std::slice::from_ref(&neighbour));
+        let all = [list[0].peer(), list[2].peer(), neighbour.peer, list[0].peer(), list[1].peer()];
+        all.into_iter().for_each(|peer| contacts.missed(peer));
+        assert_eq!(contacts.take_missed(), [list[0].peer(), list[1].peer()]);
+        assert!(contacts.take_missed().is_empty());
     }
 
     #[test]

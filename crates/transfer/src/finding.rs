@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use nearcast_network::Network;
 use nearcast_protocol::{
-    Multiaddr, ResourceId, Token,
+    Multiaddr, PeerId, ResourceId, Token,
     pieces::Reason,
-    tracker::{Answer, Find, PeerList, Request},
+    tracker::{Answer, Find, Named, PeerList, Request},
 };
 
 use crate::{meeting, trackers::Trackers, tracking::PATIENCE};
@@ -229,13 +229,24 @@ pub(crate) fn request(resource: ResourceId, token: Option<Token>, stalled: bool)
     Request::Find(Find { resource, token, stalled })
 }
 
-/// Asks one tracker.
+/// Asks one tracker, and tells it whom of its lists this node couldn't dial.
 pub(crate) async fn find(
     network: &Network,
     tracker: &Multiaddr,
     request: &Request,
+    missed: Vec<PeerId>,
 ) -> Result<Found, NotFound> {
-    match network.ask(tracker, request, PATIENCE).await {
+    let unreached = Request::Unreached(missed.into_iter().map(Named).collect());
+    let tell = async {
+        if let Request::Unreached(missed) = &unreached
+            && !missed.is_empty()
+            && let Err(error) = network.ask(tracker, &unreached, PATIENCE).await
+        {
+            tracing::debug!(%tracker, %error, "it isn't told whom nobody can dial");
+        }
+    };
+    let (answer, ()) = tokio::join!(network.ask(tracker, request, PATIENCE), tell);
+    match answer {
         Ok(Answer::Found(list)) => {
             let place = meeting::place(network, tracker, list.introduces);
             Ok(Found { list, place })

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::select_ok};
 use multiaddr::Protocol;
-use nearcast_network::{Network, PieceStream};
+use nearcast_network::{Network, OpenError, PieceStream};
 use nearcast_protocol::{
     Multiaddr, PeerAddress, PeerId,
     peer::ip_of,
@@ -35,17 +35,32 @@ pub(crate) fn place(network: &Network, tracker: &Multiaddr, port: u16) -> Option
     })
 }
 
+/// Why there is no stream with a peer.
+pub(crate) struct NotMet {
+    /// In words.
+    pub reason: String,
+    /// Whether nobody answers where it was said to be.
+    pub unreached: bool,
+}
+
 /// Opens a stream by dialling; if the peer awaits introductions somewhere, by one as well.
 pub(crate) async fn open(
     network: &Network,
     peer: &PeerAddress,
     awaits: Option<&Multiaddr>,
-) -> Result<PieceStream, String> {
-    let dialled = async { network.open_pieces(peer).await.map_err(|error| error.to_string()) };
+) -> Result<PieceStream, NotMet> {
+    let dialled = async {
+        network.open_pieces(peer).await.map_err(|error| NotMet {
+            unreached: matches!(error, OpenError::Unreachable { .. } | OpenError::TimedOut { .. }),
+            reason: error.to_string(),
+        })
+    };
     let Some(place) = awaits else { return dialled.await };
     let introduced = async {
         sleep(HEAD_START).await;
-        introduced(network, place, peer.peer).await
+        let introduced = introduced(network, place, peer.peer).await;
+        // Its tracker has just said how it stands with it.
+        introduced.map_err(|reason| NotMet { reason, unreached: false })
     };
     select_ok([dialled.boxed(), introduced.boxed()]).await.map(|(stream, _)| stream)
 }

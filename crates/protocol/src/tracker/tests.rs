@@ -125,6 +125,9 @@ fn lists_over_their_limits_are_refused() {
     assert!(request(&list(6, MAX_CLAIMS + 1, &claim)).is_err());
     assert!(answer(&list(5, MAX_CLAIMS, &[0x61, b'l'])).is_ok());
     assert!(answer(&list(5, MAX_CLAIMS + 1, &[0x61, b'l'])).is_err());
+    let named = encode(&Named(PeerId::random()));
+    assert!(request(&list(10, MAX_UNREACHED, &named)).is_ok());
+    assert!(request(&list(10, MAX_UNREACHED + 1, &named)).is_err());
     let somebody = encode(&PeerAddress::new(PeerId::random(), []));
     assert!(answer(&list(8, MAX_INTRODUCTIONS, &somebody)).is_ok());
     assert!(answer(&list(8, MAX_INTRODUCTIONS + 1, &somebody)).is_err());

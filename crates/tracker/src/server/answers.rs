@@ -4,7 +4,7 @@ use std::{borrow::Cow, net::IpAddr, time::Duration};
 
 use nearcast_protocol::{
     Guard, PeerId, ResourceId, TokenError,
-    tracker::{Answer, Find, Holding, Lease, PeerList, Registration, Renewal, Request},
+    tracker::{Answer, Find, Holding, Lease, Named, PeerList, Registration, Renewal, Request},
     wire,
 };
 use rand::rngs::StdRng;
@@ -128,7 +128,9 @@ impl Server {
         let observed = observed.to_canonical();
         let mut state = self.state();
         let now = self.now(&state);
-        let State { swarm, table, access, pace, dice, crowded, changes, tickets, guarding, .. } = &mut *state;
+        let State {
+            swarm, table, access, pace, dice, crowded, changes, tickets, guarding, dial_back, ..
+        } = &mut *state;
         admit(access, pace, now, &peer, observed)?;
         let caller = Caller { peer, observed, place: table.place_of(observed) };
         if let Request::Find(Find { resource, .. })
@@ -241,6 +243,12 @@ impl Server {
                         return Err(Refused::for_good(Refusal::NoPublisher, reason));
                     }
                 }
+            }
+            Request::Unreached(peers) => {
+                if let Some(dial_back) = dial_back {
+                    peers.iter().for_each(|Named(peer)| dial_back.look_again(swarm, now, peer));
+                }
+                Answer::Noted
             }
             Request::Await | Request::Introduce(_) => {
                 let reason = "introductions are made over QUIC, one question at a time";

@@ -255,7 +255,7 @@ async fn ask(
     let address = address.map_or_else(|| "127.0.0.1".to_owned(), |address| address.to_string());
     let request = Request::FindFor { resource, address };
     for tracker in trackers {
-        match crate::finding::find(network, tracker, &request).await {
+        match crate::finding::find(network, tracker, &request, Vec::new()).await {
             Ok(found) => return Some(found.list),
             Err(why) => tracing::debug!(%tracker, reason = why.reason, "a tracker doesn't say who holds it"),
         }

@@ -15,7 +15,7 @@ use nearcast_schedule::{Event, Peer};
 use super::{Connected, Done, Drive, name_of};
 use crate::{
     controller::HELLO_PATIENCE,
-    meeting,
+    meeting::{self, NotMet},
     session::{self, Order, Session},
 };
 
@@ -38,6 +38,8 @@ pub(super) struct Greeted {
 pub(super) struct DialFailure {
     pub reason: String,
     pub retry_after: Option<Duration>,
+    /// Whether nobody answers where it was said to be.
+    pub unreached: bool,
     /// The code, if it wants a better token.
     pub denied: Option<Reason>,
     /// Others it was told to ask.
@@ -284,8 +286,15 @@ async fn greet(
     hello: Hello,
     have: Blocks,
 ) -> Result<Box<Greeted>, DialFailure> {
-    let failed = |reason: String| DialFailure { reason, retry_after: None, denied: None, hints: Vec::new() };
-    let mut stream = meeting::open(network, address, awaits).await.map_err(failed)?;
+    let not_met = |NotMet { reason, unreached }| DialFailure {
+        reason,
+        unreached,
+        retry_after: None,
+        denied: None,
+        hints: Vec::new(),
+    };
+    let failed = |reason: String| not_met(NotMet { reason, unreached: false });
+    let mut stream = meeting::open(network, address, awaits).await.map_err(not_met)?;
     let resource = hello.resource;
     let began = Instant::now();
     let talk = async {
@@ -301,6 +310,7 @@ async fn greet(
         }
         Ok(Ok(Some(Frame::Refuse(refuse)))) => Err(DialFailure {
             reason: said(refuse.reason).into(),
+            unreached: false,
             denied: refuse.reason.denies().then_some(refuse.reason),
             retry_after: if session::may_pass(refuse.reason) {
                 retry_after(&refuse)

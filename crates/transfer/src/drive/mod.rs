@@ -343,13 +343,16 @@ impl Drive {
     fn find(&mut self, now: Instant) {
         let stranded = self.is_stranded(now);
         let alone = self.peers.is_empty();
-        for (index, tracker) in self.finding.due(now, alone || stranded) {
+        let due = self.finding.due(now, alone || stranded);
+        let missed = if due.is_empty() { Vec::new() } else { self.contacts.take_missed() };
+        for (index, tracker) in due {
             let network = Arc::clone(&self.parts.network);
             let shared = &self.parts.shared;
             let stalled = stranded || (alone && self.contacts.count() > 0);
             let request = crate::finding::request(shared.link.id, shared.access.shown(), stalled);
+            let missed = missed.clone();
             self.jobs.spawn(async move {
-                Done::Found(index, crate::finding::find(&network, &tracker, &request).await)
+                Done::Found(index, crate::finding::find(&network, &tracker, &request, missed).await)
             });
         }
     }
@@ -394,6 +397,9 @@ impl Drive {
                 if self.contacts.handle(peer).is_none() {
                     if failure.denied.is_some() {
                         self.denied.insert(peer);
+                    }
+                    if failure.unreached {
+                        self.contacts.missed(peer);
                     }
                     self.last_failure = Some((failure.reason, failure.denied));
                     self.contacts.rest(peer, failure.retry_after, now);

@@ -30,7 +30,7 @@ const STREAMS: usize = 50;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let default = if cli.verbose { "debug" } else { "warn,nearcast_publisher=info" };
+    let default = if cli.verbose { "debug" } else { "warn,libp2p_kad=error,nearcast_publisher=info" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
