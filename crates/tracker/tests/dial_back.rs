@@ -10,9 +10,9 @@ use std::{
 
 use nearcast_network::{Config, Keypair, Network};
 use nearcast_protocol::{
-    Multiaddr, ResourceId, Role,
+    Multiaddr, PeerId, ResourceId, Role,
     tracker::{
-        Answer, Counts, Find, Holding, Lease, Medium, PeerList, Reach, Registration, Renewal, Request,
+        Answer, Counts, Find, Holding, Lease, Medium, Named, PeerList, Reach, Registration, Renewal, Request,
     },
 };
 use nearcast_tracker::{GroupTable, Rules, Server, Swarm, dial_back::Tally};
@@ -101,6 +101,32 @@ impl Tracker {
         let came = tokio::time::timeout(PATIENCE, wait).await;
         assert!(came.is_ok(), "{:?} instead of {wanted:?}", self.server.dialled_back());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_said_to_have_gone_is_dialled_again_and_not_believed_to() {
+    let tracker = Tracker::start("127.9.47.1").await;
+    let asker = node("/ip4/127.1.47.9/tcp/0").await;
+    let (stays, goes) = (node("/ip4/127.1.47.1/tcp/0").await, node("/ip4/127.1.47.2/tcp/0").await);
+    for holder in [&stays, &goes] {
+        tracker.register(holder, (holder.tcp_port(), 0)).await;
+    }
+    tracker.dialled(2, 0).await;
+    assert_eq!(tracker.found(&asker).await.0.peers.len(), 2);
+    // It ends without a word, as a machine does that loses its power.
+    goes.stop().await;
+    let said = [&stays, &goes].map(|holder| Named(holder.peer_id()));
+    let stranger = Named(PeerId::random());
+    let said = Request::Unreached(vec![said[0], stranger, said[1]]);
+    assert_eq!(tracker.ask(&asker, said.clone()).await, Answer::Noted);
+    tracker.dialled(3, 1).await;
+    let (list, counts) = tracker.found(&asker).await;
+    assert_eq!((list.peers.len(), counts.outside), (1, 1));
+    assert_eq!(list.peers[0].peer(), stays.peer_id());
+    // However often it is said, nobody is dialled again right away.
+    assert_eq!(tracker.ask(&asker, said).await, Answer::Noted);
+    let tally = tracker.server.dialled_back();
+    assert_eq!((tally.reachable, tally.unreachable, tally.waiting), (3, 1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
