@@ -30,11 +30,15 @@ pub fn fetched(folder: &Path, tracker: &str, holders: &[&Host], viewers: &[&Host
             nearcast(host, SHARING, tracker, &folder.join(format!("holder-{number}")), |command| {
                 command.arg("share").arg(&film);
             })?;
-        let link = program.wait_for("its link", |line| {
-            line.trim().starts_with("nearcast:").then(|| line.trim().to_owned())
+        // Either may be said first.
+        let (mut link, mut registered) = (None, false);
+        let link = program.wait_for("its link and that it is registered", |line| {
+            if line.trim().starts_with("nearcast:") {
+                link = Some(line.trim().to_owned());
+            }
+            registered |= line.starts_with("registered with");
+            link.clone().filter(|_| registered)
         })?;
-        program
-            .wait_for("that it is registered", |line| line.starts_with("registered with").then_some(()))?;
         shared.push((film, link, program));
     }
     let mut fetching = Vec::new();
