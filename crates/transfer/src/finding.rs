@@ -236,12 +236,12 @@ pub(crate) async fn find(
     request: &Request,
     missed: Vec<PeerId>,
 ) -> Result<Found, NotFound> {
-    let unreached = Request::Unreached(missed.into_iter().map(Named).collect());
     let tell = async {
-        if let Request::Unreached(missed) = &unreached
-            && !missed.is_empty()
-            && let Err(error) = network.ask(tracker, &unreached, PATIENCE).await
-        {
+        if missed.is_empty() {
+            return;
+        }
+        let unreached = Request::Unreached(missed.into_iter().map(Named).collect());
+        if let Err(error) = network.ask(tracker, &unreached, PATIENCE).await {
             tracing::debug!(%tracker, %error, "it isn't told whom nobody can dial");
         }
     };
