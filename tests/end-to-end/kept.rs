@@ -117,14 +117,7 @@ fn after_kill_9_what_was_verified_is_kept_and_nothing_is_fetched_twice() -> Resu
         let mut viewer = fetch(at, &tracker.address, &source.link, "127.1.3.100", &[])?;
         // Its own words go by the second; the local address says more, and when it does there is more.
         let enough = before + 2 * MIB as u64;
-        loop {
-            let report = status(&at.join("kept"));
-            let reached = report.ok().and_then(|report| report[0]["held_bytes"].as_u64());
-            if reached.is_some_and(|reached| reached >= enough) {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        until_held(&at.join("kept"), |held| held >= enough).with_context(|| viewer.words())?;
         viewer.kill()?;
         drop(viewer);
         let after = status(&at.join("kept"))?[0]["held_bytes"].as_u64().context("nothing is held")?;

@@ -44,11 +44,26 @@ pub fn binary(name: &str) -> Result<PathBuf> {
 /// Runs a program of this project to its end.
 ///
 /// # Errors
-/// When it can't be started.
+/// When it can't be started, or doesn't end within [`PATIENCE`].
 pub fn run<S: AsRef<OsStr>>(name: &str, arguments: &[S]) -> Result<Output> {
     let mut command = Command::new(binary(name)?);
-    command.args(arguments).stdin(Stdio::null());
-    command.output().with_context(|| format!("{name} can't be started"))
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().with_context(|| format!("{name} can't be started"))?;
+    let pid = child.id();
+    let (ended, end) = channel();
+    std::thread::spawn(move || ended.send(child.wait_with_output()));
+    let Ok(output) = end.recv_timeout(PATIENCE) else {
+        signal(pid, Signal::KILL)?;
+        let said = end.recv()??;
+        let words = [said.stdout, said.stderr].concat();
+        bail!("{name} didn't end; it said:\n{}", String::from_utf8_lossy(&words));
+    };
+    Ok(output?)
+}
+
+fn signal(pid: u32, signal: Signal) -> Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    Ok(kill_process(pid.context("no process id")?, signal)?)
 }
 
 impl Program {
@@ -176,8 +191,7 @@ impl Program {
     /// # Errors
     /// When it is gone.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        Ok(kill_process(pid.context("no process id")?, signal)?)
+        self::signal(self.child.id(), signal)
     }
 
     /// Its process id.

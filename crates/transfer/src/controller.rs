@@ -11,7 +11,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nearcast_content::{Entry, Library, LibraryError, Location, MemoryStore, Origin, Store};
@@ -36,6 +36,10 @@ use crate::{
 
 /// How long a peer may take to say hello.
 pub(crate) const HELLO_PATIENCE: Duration = Duration::from_secs(10);
+/// How long another program may take to let go of the library: one that is ending, or `nearcast status`.
+const LETTING_GO: Duration = Duration::from_secs(3);
+/// How often is looked whether it has; a file lock tells nobody.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Commands on their way to a transfer: incoming streams, mostly; more wait at their sender.
 const COMMANDS: usize = 64;
 /// How many strangers may be in the middle of a hello at once.
@@ -106,13 +110,24 @@ struct InUse {
     stop: CancellationToken,
 }
 
+/// Opens the library, and waits a little for a program that has it.
+async fn open_library(folder: &Path) -> Result<Library, LibraryError> {
+    let until = Instant::now() + LETTING_GO;
+    loop {
+        match Library::open(folder) {
+            Err(LibraryError::InUse(_)) if Instant::now() < until => tokio::time::sleep(LOOK_AGAIN).await,
+            opened => return opened,
+        }
+    }
+}
+
 impl Controller {
     /// Starts the node; what the library holds is offered from the start (R5).
     ///
     /// # Errors
     /// When the folder can't be used or the network can't be started.
     pub async fn start(settings: Settings) -> Result<Self, ControllerError> {
-        let library = Library::open(&settings.folder.join("library"))?;
+        let library = open_library(&settings.folder.join("library")).await?;
         let identity = identity_on_disk(&settings.folder.join("identity"))?;
         let mut config = Config::new(identity);
         if !settings.listen.is_empty() {

@@ -8,40 +8,50 @@ use super::{
 };
 
 /// The tracks that are wanted and those that play. Subtitles are off unless somebody chose some.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Choice {
-    /// What is wanted was told.
-    made: bool,
+    /// Something is wanted that wasn't told.
+    waits: bool,
+    /// Something was told.
+    told: bool,
+    /// Somebody chose.
+    chosen: bool,
     audio: Option<String>,
     text: Option<String>,
-}
-
-impl Default for Choice {
-    fn default() -> Self {
-        Self { made: true, audio: None, text: None }
-    }
 }
 
 impl Choice {
     /// Wants this sound.
     pub(super) fn audio(&mut self, id: String) {
         self.audio = Some(id);
-        self.made = false;
+        (self.waits, self.chosen) = (true, true);
     }
 
     /// Wants these subtitles, or none.
     pub(super) fn text(&mut self, id: Option<String>) {
         self.text = id;
-        self.made = false;
+        (self.waits, self.chosen) = (true, true);
     }
 
-    /// Whether something is wanted that hasn't been told: the pipeline by itself shows any subtitles there are.
-    pub(super) fn waits(&self, tracks: &[Track]) -> bool {
-        !self.made || tracks.iter().any(|track| track.kind == TrackKind::Text)
+    /// Whether something is wanted that hasn't been told.
+    pub(super) fn waits(&self) -> bool {
+        self.waits
     }
 
-    /// Tells the pipeline. A wish for a track that isn't there is forgotten.
-    pub(super) fn apply(&mut self, pipeline: &Element, tracks: &[Track]) {
+    /// The pipeline has begun, anew perhaps: it knows nothing of what it was told, and by itself it shows any
+    /// subtitles there are.
+    pub(super) fn begins(&mut self, tracks: &[Track]) {
+        self.waits |= self.told || tracks.iter().any(|track| track.kind == TrackKind::Text);
+    }
+
+    /// Whether somebody chose, so that what is on its way is of the wrong tracks.
+    pub(super) fn is_the_viewers(&self) -> bool {
+        self.chosen
+    }
+
+    /// Tells the pipeline, which answers with [`Wake::TracksChosen`]; whether there was anything to tell.
+    /// A wish for a track that isn't there is forgotten.
+    pub(super) fn apply(&mut self, pipeline: &Element, tracks: &[Track]) -> bool {
         let is_one =
             |kind: TrackKind, id: &str| tracks.iter().any(|track| track.kind == kind && track.id == id);
         let first = |kind| tracks.iter().find(|track| track.kind == kind).map(|track| track.id.clone());
@@ -50,19 +60,18 @@ impl Choice {
         self.text = self.text.take().filter(|id| is_one(TrackKind::Text, id));
         let wanted: Vec<_> =
             first(TrackKind::Video).into_iter().chain(self.audio.clone()).chain(self.text.clone()).collect();
-        self.made = true;
-        if wanted.is_empty() {
-            return;
-        }
+        self.waits = false;
+        let (Some(bus), false) = (pipeline.bus(), wanted.is_empty()) else { return false };
+        self.told = true;
         // The event waits for whatever the pipeline is at, and this thread is the one that could call that off.
         let pipeline = pipeline.clone();
         std::thread::spawn(move || {
-            let taken = pipeline.send_event(event::SelectStreams::new(wanted.iter().map(String::as_str)));
-            match pipeline.bus().filter(|_| taken) {
-                Some(bus) => Wake::TracksChosen.post(&bus),
-                None => tracing::debug!(?wanted, "the pipeline takes no choice of tracks"),
+            if !pipeline.send_event(event::SelectStreams::new(wanted.iter().map(String::as_str))) {
+                tracing::debug!(?wanted, "the pipeline takes no choice of tracks");
             }
+            Wake::TracksChosen.post(&bus);
         });
+        true
     }
 }
 

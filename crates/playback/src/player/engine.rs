@@ -37,10 +37,13 @@ fn one_picture_on() -> gstreamer::Event {
 /// of a 24 fps film are 83 ms.
 const LOOK: ClockTime = ClockTime::from_mseconds(50);
 
-/// After this long a pipeline that isn't open, and neither reads nor says anything, is stuck. GStreamer 1.22 drops
-/// an error that a demuxer posts while it is being plugged in, so there is no event to wait for. Long enough for
-/// a slow machine to load a decoder and decode one picture.
-const STUCK: Duration = Duration::from_secs(10);
+/// After this long a pipeline that isn't open, and neither reads nor says anything, is stuck: GStreamer 1.22 drops
+/// an error that a demuxer posts while it is being plugged in, so there is no event to wait for, and now and then
+/// its threads wait for one another. It begins anew, with more patience each time.
+const STUCK: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(5)];
+
+/// The last time it is given up: long enough for a slow machine to load a decoder and decode one picture.
+const LAST: Duration = Duration::from_secs(10);
 
 /// What the next picture belongs to.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -90,13 +93,15 @@ pub(super) struct Engine {
     has_video: Option<bool>,
     tracks: Vec<Track>,
     choice: Choice,
-    /// A choice is on its way that isn't the one made at the start.
-    chosen_by_viewer: bool,
+    /// A choice is on its way through the pipeline.
+    choosing: bool,
     /// What kind of file it is, if its head says so.
     format: Option<Caps>,
     missing: Vec<Missing>,
     /// Since when nothing has happened, and how much had been read by then.
     quiet: (Instant, Option<u64>),
+    /// How often it was stuck before it was open.
+    stuck: usize,
     told_percent: u8,
 }
 
@@ -151,10 +156,11 @@ impl Engine {
             has_video: None,
             tracks: Vec::new(),
             choice: Choice::default(),
-            chosen_by_viewer: false,
+            choosing: false,
             format: None,
             missing: Vec::new(),
             quiet: (opened, None),
+            stuck: 0,
             told_percent: 100,
         }
     }
@@ -213,8 +219,16 @@ impl Engine {
             self.quiet = (Instant::now(), reads);
             return Ok(());
         }
-        if self.quiet.0.elapsed() < STUCK {
+        // Where something is missing, beginning anew doesn't bring it.
+        let times = if self.missing.is_empty() { self.stuck } else { STUCK.len() };
+        if self.quiet.0.elapsed() < STUCK.get(times).copied().unwrap_or(LAST) {
             return Ok(());
+        }
+        self.stuck += 1;
+        if times < STUCK.len() {
+            tracing::info!(times = self.stuck, "the pipeline is stuck and begins anew");
+            self.quiet = (Instant::now(), None);
+            return self.reopen();
         }
         let cause = Cause::new("the pipeline neither reads nor gives a picture");
         Err(End::Failed(missing_error(&self.missing).unwrap_or(match self.format {
@@ -248,8 +262,10 @@ impl Engine {
                 Some(Wake::Wish) => return self.take_wishes(now),
                 Some(Wake::SeekReturned(accepted)) => return self.seek_returned(now, accepted),
                 // What is on its way is of the old tracks, seconds of it, and of subtitles only the next would come.
-                Some(Wake::TracksChosen) if self.open && self.chosen_by_viewer => {
-                    self.chosen_by_viewer = false;
+                // What is on its way is of the old tracks, seconds of it, and of subtitles only the next would come.
+                Some(Wake::TracksChosen)
+                    if std::mem::take(&mut self.choosing) && self.choice.is_the_viewers() =>
+                {
                     self.seek_in_place(now);
                 }
                 Some(Wake::Arrival | Wake::TracksChosen) | None => {}
@@ -326,6 +342,10 @@ impl Engine {
             let steps = self.flow.flowing(now);
             self.apply(steps)?;
         }
+        // One thing at a time: a choice amid a seek, or amid another choice, may never come to an end.
+        if self.choice.waits() && self.open && !self.in_flight && !self.choosing {
+            self.choosing = self.choice.apply(&self.pipeline, &self.tracks);
+        }
         self.next_seek(now)
     }
 
@@ -372,14 +392,8 @@ impl Engine {
         if step && !self.in_flight && !self.pipeline.send_event(one_picture_on()) {
             tracing::debug!("the pipeline takes no step");
         }
-        if audio.is_some() || text.is_some() {
-            audio.into_iter().for_each(|id| self.choice.audio(id));
-            text.into_iter().for_each(|id| self.choice.text(id));
-            if self.open {
-                self.chosen_by_viewer = true;
-                self.choice.apply(&self.pipeline, &self.tracks);
-            }
-        }
+        audio.into_iter().for_each(|id| self.choice.audio(id));
+        text.into_iter().for_each(|id| self.choice.text(id));
         Ok(())
     }
 
@@ -390,9 +404,7 @@ impl Engine {
         }
         if !std::mem::replace(&mut self.open, true) {
             self.tell_unplayable();
-            if self.choice.waits(&self.tracks) {
-                self.choice.apply(&self.pipeline, &self.tracks);
-            }
+            self.choice.begins(&self.tracks);
         }
         self.in_flight = false;
         self.interrupted = false;

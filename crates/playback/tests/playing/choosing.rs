@@ -40,7 +40,7 @@ fn subtitles_are_off_until_chosen_and_sound_can_be_changed() {
         loop {
             // Only a hang is ended by time.
             match events.recv_timeout(Duration::from_secs(60)) {
-                Ok(PlayerEvent::Error(error)) => panic!("{what}: {error}"),
+                Ok(PlayerEvent::Error(error)) => panic!("{what}: {error}; {error:?}"),
                 Ok(event) => {
                     if is(event) {
                         return;

@@ -49,7 +49,7 @@ impl Engine {
             return Ok(());
         }
         // One that still finds its data is let through, or dragging along the film would show nothing.
-        if self.in_flight && !stuck {
+        if (self.in_flight || self.choosing) && !stuck {
             return Ok(());
         }
         let Some(seek) = self.next_seek.take() else { return Ok(()) };
@@ -113,8 +113,9 @@ impl Engine {
     pub(super) fn reopen(&mut self) -> Outcome {
         if let Awaited::Seek(seek) = self.awaited {
             self.next_seek.get_or_insert(seek);
+            self.awaited = Awaited::Nothing;
         }
-        self.awaited = Awaited::Nothing;
+        self.choosing = false;
         (self.open, self.in_flight, self.broken, self.interrupted) = (false, false, false, false);
         self.set_state(State::Ready)?;
         // All that complained is gone, and its complaints with it.

@@ -1,15 +1,19 @@
 //! `nearcast status`
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use indicatif::HumanBytes;
-use nearcast_content::Library;
+use nearcast_content::{Library, LibraryError};
 use nearcast_transfer::{Reached, local::Report};
+use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::{
     cli::{Options, Status},
-    node::{folder, running},
+    node::{Running, folder, running},
 };
 
 /// How long a program on this machine may take to answer.
@@ -17,27 +21,25 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub async fn status(options: &Options, status: &Status) -> anyhow::Result<ExitCode> {
     let folder = folder(options)?;
-    if let Some(running) = running(&folder)
-        && let Some(reports) = ask(&running.base).await
-    {
-        if status.json {
-            said!("{}", serde_json::to_string_pretty(&reports)?);
-        } else {
-            said!("nearcast runs (process {}), {} films in use", running.pid, reports.len());
-            if let Some(words) = reports.first().and_then(|report| reached(report.reached)) {
-                said!("  {words}");
-            }
-            reports.iter().for_each(print);
+    let until = Instant::now() + PATIENCE;
+    let entries = loop {
+        if let Some(running) = running(&folder)
+            && let Some(reports) = ask(&running.base).await
+        {
+            return tell(status, &running, &reports);
         }
-        return Ok(ExitCode::SUCCESS);
-    }
-    let path = folder.join("library");
-    if !path.is_dir() {
-        said!("nothing runs, and nothing is held in {}", folder.display());
-        return Ok(ExitCode::SUCCESS);
-    }
-    let entries = tokio::task::spawn_blocking(move || Library::open(&path).map(|library| library.entries()));
-    let entries = entries.await.context("the library can't be read")??;
+        let path = folder.join("library");
+        if !path.is_dir() {
+            said!("nothing runs, and nothing is held in {}", folder.display());
+            return Ok(ExitCode::SUCCESS);
+        }
+        let held = spawn_blocking(move || Library::open(&path).map(|library| library.entries())).await;
+        match held.context("the library can't be read")? {
+            // Somebody is starting or ending: a moment later it answers, or is gone.
+            Err(LibraryError::InUse(_)) if Instant::now() < until => sleep(Duration::from_millis(50)).await,
+            entries => break entries?,
+        }
+    };
     if status.json {
         let held: Vec<_> = entries
             .iter()
@@ -59,6 +61,19 @@ pub async fn status(options: &Options, status: &Status) -> anyhow::Result<ExitCo
     for entry in &entries {
         said!("  {}  {}", share(entry.held_bytes, entry.link.size), entry.link.name);
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(status: &Status, running: &Running, reports: &[Report]) -> anyhow::Result<ExitCode> {
+    if status.json {
+        said!("{}", serde_json::to_string_pretty(reports)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    said!("nearcast runs (process {}), {} films in use", running.pid, reports.len());
+    if let Some(words) = reports.first().and_then(|report| reached(report.reached)) {
+        said!("  {words}");
+    }
+    reports.iter().for_each(print);
     Ok(ExitCode::SUCCESS)
 }
 
