@@ -19,6 +19,8 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long anything may take before a run is given up: far longer than it ever takes, even on a busy
 /// machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a whole run of a program may take.
+const WHOLE: Duration = Duration::from_secs(300);
 /// How much of a program's words is kept for a failure's report.
 const KEPT: usize = 200;
 
@@ -44,7 +46,7 @@ pub fn binary(name: &str) -> Result<PathBuf> {
 /// Runs a program of this project to its end.
 ///
 /// # Errors
-/// When it can't be started, or doesn't end within [`PATIENCE`].
+/// When it can't be started, or doesn't end within five minutes.
 pub fn run<S: AsRef<OsStr>>(name: &str, arguments: &[S]) -> Result<Output> {
     let mut command = Command::new(binary(name)?);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -52,7 +54,7 @@ pub fn run<S: AsRef<OsStr>>(name: &str, arguments: &[S]) -> Result<Output> {
     let pid = child.id();
     let (ended, end) = channel();
     std::thread::spawn(move || ended.send(child.wait_with_output()));
-    let Ok(output) = end.recv_timeout(PATIENCE) else {
+    let Ok(output) = end.recv_timeout(WHOLE) else {
         signal(pid, Signal::KILL)?;
         let said = end.recv()??;
         let words = [said.stdout, said.stderr].concat();
