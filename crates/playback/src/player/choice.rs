@@ -12,8 +12,6 @@ use super::{
 pub(super) struct Choice {
     /// Something is wanted that wasn't told.
     waits: bool,
-    /// Something was told.
-    told: bool,
     /// Somebody chose.
     chosen: bool,
     audio: Option<String>,
@@ -41,7 +39,7 @@ impl Choice {
     /// The pipeline has begun, anew perhaps: it knows nothing of what it was told, and by itself it shows any
     /// subtitles there are.
     pub(super) fn begins(&mut self, tracks: &[Track]) {
-        self.waits |= self.told || tracks.iter().any(|track| track.kind == TrackKind::Text);
+        self.waits |= self.chosen || tracks.iter().any(|track| track.kind == TrackKind::Text);
     }
 
     /// Whether somebody chose, so that what is on its way is of the wrong tracks.
@@ -62,7 +60,6 @@ impl Choice {
             first(TrackKind::Video).into_iter().chain(self.audio.clone()).chain(self.text.clone()).collect();
         self.waits = false;
         let (Some(bus), false) = (pipeline.bus(), wanted.is_empty()) else { return false };
-        self.told = true;
         // The event waits for whatever the pipeline is at, and this thread is the one that could call that off.
         let pipeline = pipeline.clone();
         std::thread::spawn(move || {

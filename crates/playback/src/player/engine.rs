@@ -262,7 +262,6 @@ impl Engine {
                 Some(Wake::Wish) => return self.take_wishes(now),
                 Some(Wake::SeekReturned(accepted)) => return self.seek_returned(now, accepted),
                 // What is on its way is of the old tracks, seconds of it, and of subtitles only the next would come.
-                // What is on its way is of the old tracks, seconds of it, and of subtitles only the next would come.
                 Some(Wake::TracksChosen)
                     if std::mem::take(&mut self.choosing) && self.choice.is_the_viewers() =>
                 {
