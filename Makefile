@@ -14,8 +14,7 @@ test: ## Build everything and run all tests
 	scripts/install-packages
 	scripts/film mp4 mp4-index-last mkv webm ts short >/dev/null
 	scripts/screen check test build a11y
-	cargo build --bins
-	cargo build -p nearcast-app
+	cargo build --workspace --bins
 	scripts/test-summary cargo test --no-fail-fast --workspace
 
 lint: ## Check formatting and run clippy; a warning is an error

@@ -29,7 +29,7 @@ pub fn stay(system: &System) -> Result<()> {
     let root = system.folder("viewer");
     settle(&root, system)?;
     println!("the app opens on the film; close it to end the demo");
-    let app = binary("nearcast-app").context("build it with `cargo build -p nearcast-app`")?;
+    let app = binary("nearcast-app").context("build it with `cargo build --workspace --bins`")?;
     let status = Command::new(app).arg("--root").arg(&root).args(LISTEN).arg(&system.link).status()?;
     if !status.success() {
         bail!("the app ended with {status}");

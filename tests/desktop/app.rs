@@ -93,7 +93,7 @@ pub fn alone() -> MutexGuard<'static, ()> {
 
 /// The app's program.
 pub fn app() -> Result<PathBuf> {
-    binary("nearcast-app").context("build it with `scripts/screen build && cargo build -p nearcast-app`")
+    binary("nearcast-app").context("build it with `scripts/screen build && cargo build --workspace --bins`")
 }
 
 /// Writes the settings that the first start would have asked for.

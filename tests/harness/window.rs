@@ -30,7 +30,7 @@ impl Window {
     /// # Errors
     /// When it isn't built or doesn't come up.
     pub fn open(display: &Display, root: &Path, arguments: &[&str]) -> Result<Self> {
-        let app = binary("nearcast-app").context("build it with `cargo build -p nearcast-app`")?;
+        let app = binary("nearcast-app").context("build it with `cargo build --workspace --bins`")?;
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let mut driver = display.command("WebKitWebDriver");
         driver.arg(format!("--port={port}")).env("TAURI_WEBVIEW_AUTOMATION", "true");

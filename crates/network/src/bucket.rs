@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use nearcast_protocol::pieces::MAX_FRAGMENT;
-
 /// The bucket counts in billionths of a byte, so that a rate times nanoseconds is exact.
 const UNIT: i128 = 1_000_000_000;
-/// What may pass at once after a pause, as a share of a second: 50 ms keeps a queue in the router short.
-const BURST_SHARE: u64 = 20;
+/// What may pass at once after a pause, as a share of a second: 25 ms keeps a queue in the router short.
+const BURST_SHARE: u64 = 40;
+/// And never less, in bytes.
+const LEAST_BURST: u64 = 4 << 10;
 
-/// Lets `rate` bytes a second pass: over any stretch of `t` seconds at most `rate × t + burst`.
+/// Lets `rate` bytes a second pass: over any stretch of `t` seconds at most `rate × t + burst`, and what was too large
+/// for a burst once.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     rate: Option<u64>,
@@ -80,13 +81,14 @@ impl Bucket {
     }
 }
 
-/// What a full bucket holds: never less than one fragment, or nothing would ever pass.
+/// What a full bucket holds.
 fn burst(rate: u64) -> i128 {
-    i128::from((rate / BURST_SHARE).max(MAX_FRAGMENT as u64)) * UNIT
+    i128::from((rate / BURST_SHARE).max(LEAST_BURST)) * UNIT
 }
 
 #[cfg(test)]
 mod tests {
+    use nearcast_protocol::pieces::MAX_FRAGMENT;
     use proptest::{
         collection::vec,
         prelude::{any, prop_assert, proptest},
@@ -138,7 +140,7 @@ mod tests {
                     passes.push((now - start, bytes as u128));
                 }
             }
-            let allowed = burst(rate).unsigned_abs();
+            let allowed = burst(rate).unsigned_abs() + MAX_FRAGMENT as u128 * UNIT.unsigned_abs();
             for from in 0..passes.len() {
                 let mut total = 0;
                 for (at, bytes) in &passes[from..] {

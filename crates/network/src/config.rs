@@ -22,6 +22,9 @@ pub struct Config {
     pub kademlia: bool,
     /// The most payload to send, in bytes/s; `None` for no limit.
     pub upload: Option<u64>,
+    /// Whether uploads give way to whatever else is on the line: its delay is watched, and kept short (LEDBAT). Over
+    /// TCP on Linux.
+    pub give_way: bool,
     /// The most payload to take in, in bytes/s; `None` for no limit.
     pub download: Option<u64>,
     /// The most connections at a time, in both directions together.
@@ -39,7 +42,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Listens for TCP and QUIC on every interface, finds neighbours, has no rate limits.
+    /// Listens for TCP and QUIC on every interface, finds neighbours, has no rate limits and gives way to others.
     pub fn new(identity: Keypair) -> Self {
         let (v4, v6) = (Protocol::Ip4(Ipv4Addr::UNSPECIFIED), Protocol::Ip6(Ipv6Addr::UNSPECIFIED));
         let tcp = |ip| Multiaddr::empty().with(ip).with(Protocol::Tcp(0));
@@ -51,6 +54,7 @@ impl Config {
             map_ports: true,
             kademlia: true,
             upload: None,
+            give_way: true,
             download: None,
             max_connections: 512,
             max_connections_per_address: 64,

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use libp2p::Stream;
 use nearcast_protocol::{
     Multiaddr, PeerId,
-    pieces::{Frame, MAX_FRAGMENT},
+    pieces::{Class, Frame, MAX_FRAGMENT},
     wire::WireError,
 };
 use tokio::{
@@ -15,12 +15,16 @@ use tokio::{
 };
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt as _};
 
-use crate::limit::Limit;
+use crate::limit::{Limit, Ticket};
 
 /// Room made for each read: one fragment and its frame around it.
 const READ: usize = MAX_FRAGMENT + 1024;
 /// Queued bytes beyond which [`FrameSender::feed`] writes without being asked: two fragments.
 const QUEUE: usize = 2 * MAX_FRAGMENT;
+
+/// Fragments a second that a limited upload is cut into, and the least bytes of one.
+const FRAGMENTS: u64 = 64;
+const LEAST_FRAGMENT: usize = 4 * 1024;
 
 /// A long-lived stream of `/nearcast/pieces/1` frames with one peer. It ends for the other side when both
 /// halves are dropped.
@@ -127,17 +131,30 @@ impl FrameSender {
         self.flush().await
     }
 
-    /// Waits until the upload limit lets `payload` bytes through; the next [`Frame::Data`] of at most that
-    /// many then goes out without waiting. Dropped before that, it takes nothing: so a request needn't
-    /// stand behind a fragment that waits. What is queued is flushed before the wait.
+    /// A place in the order in which the node uploads, behind all that were given before.
+    pub fn ticket(&self) -> Ticket {
+        self.upload.ticket()
+    }
+
+    /// How much is best sent at once at the rate that uploads have now: what takes a slow line some milliseconds, so
+    /// that what is more urgent gets between, and nothing queues up before the line.
+    pub fn fragment(&self) -> usize {
+        let rate = self.upload.rate().unwrap_or(u64::MAX);
+        usize::try_from(rate / FRAGMENTS).unwrap_or(MAX_FRAGMENT).clamp(LEAST_FRAGMENT, MAX_FRAGMENT)
+    }
+
+    /// Waits until the upload limit lets `payload` bytes through, in the order of class and ticket among all
+    /// streams of the node; the next [`Frame::Data`] of at most that many then goes out without waiting.
+    /// Dropped before that, it takes nothing: so a request needn't stand behind a fragment that waits. What is
+    /// queued is flushed before the wait.
     ///
     /// # Errors
     /// When the stream is broken.
-    pub async fn allow(&mut self, payload: usize) -> Result<(), StreamError> {
+    pub async fn allow(&mut self, payload: usize, class: Class, ticket: Ticket) -> Result<(), StreamError> {
         let lacking = payload.saturating_sub(self.allowed);
         if lacking > 0 && !self.upload.try_take(lacking) {
             self.flush().await?;
-            self.upload.take(lacking).await;
+            self.upload.take_as(class, ticket, lacking).await;
         }
         self.allowed = self.allowed.max(payload);
         Ok(())

@@ -25,7 +25,8 @@
 //! | `transport`, `source` | the stack of transports; dialling from the right address |
 //! | `kademlia` | finding holders without a tracker |
 //! | `dialler` | finding out whether a peer can be dialled |
-//! | `bucket`, `limit` | rate limits: the arithmetic, and the waiting |
+//! | `bucket`, `limit` | rate limits: the arithmetic, and the waiting in order |
+//! | `ledbat`, `line` | uploads that give way to others on the line: the arithmetic, and what is measured |
 //! | `signals` | when the system wants the program to end |
 //! | `known`, `neighbours`, `address` | who is connected or banned; mDNS; what an address says |
 //!
@@ -46,7 +47,9 @@ mod handler;
 mod identity;
 mod kademlia;
 mod known;
+mod ledbat;
 mod limit;
+mod line;
 mod neighbours;
 mod network;
 mod signals;
@@ -61,6 +64,6 @@ pub use exchange::TrackerCall;
 pub use frames::{FrameReceiver, FrameSender, PieceStream, StreamError};
 pub use identity::{IdentityError, identity_on_disk};
 pub use libp2p::identity::Keypair;
-pub use limit::Limit;
+pub use limit::{Limit, Ticket};
 pub use network::Network;
 pub use signals::Signals;

@@ -39,6 +39,7 @@ use crate::{
     kademlia::{self, Lookup},
     known::{Bans, Links},
     limit::Limit,
+    line::Line,
     neighbours::Neighbours,
     source, transport,
 };
@@ -78,6 +79,7 @@ pub struct Network {
     bans: watch::Sender<Bans>,
     links: Arc<Links>,
     limits: Limits,
+    line: Arc<Line>,
     tasks: TaskTracker,
     stopping: CancellationToken,
     _stop_when_dropped: DropGuard,
@@ -92,7 +94,12 @@ impl Network {
         let peer_id = config.identity.public().to_peer_id();
         let named: HashSet<_> = config.listen.iter().filter_map(address::ip).collect();
         let sources: Vec<_> = config.listen.iter().filter_map(address::ip).collect();
-        let transport = transport::build(&config.identity, &sources)?;
+        let limits = Limits {
+            upload: Arc::new(Limit::new(config.upload)),
+            download: Arc::new(Limit::new(config.download)),
+        };
+        let line = Arc::new(Line::new(config.give_way, limits.clone()));
+        let transport = transport::build(&config.identity, &sources, &line)?;
 
         let (commands, command_ends) = mpsc::channel(COMMANDS);
         let (lookups, lookup_ends) = mpsc::channel(COMMANDS);
@@ -105,10 +112,6 @@ impl Network {
         let links = Arc::new(Links::default());
         let takes_pieces = Arc::new(AtomicBool::new(false));
         let unheard = Arc::new(AtomicU64::new(0));
-        let limits = Limits {
-            upload: Arc::new(Limit::new(config.upload)),
-            download: Arc::new(Limit::new(config.download)),
-        };
         let served = Served {
             pieces: piece_ends,
             takes_pieces: takes_pieces.clone(),
@@ -165,6 +168,7 @@ impl Network {
             bans,
             links,
             limits,
+            line,
             tasks,
             _stop_when_dropped: stopping.clone().drop_guard(),
             stopping,
@@ -458,6 +462,16 @@ impl Network {
     /// Changes the upload limit, in bytes/s of payload, for all streams at once; `None` lifts it.
     pub fn set_upload_limit(&self, rate: Option<u64>) {
         self.limits.upload.set(rate);
+    }
+
+    /// Whether uploads give way to whatever else is on the line, from now on.
+    pub fn set_give_way(&self, give_way: bool) {
+        self.line.set_gives_way(give_way);
+    }
+
+    /// What uploads are held to at this moment, in bytes/s: by the limit, or by what the line bears.
+    pub fn upload_rate(&self) -> Option<u64> {
+        self.limits.upload.rate()
     }
 
     /// Waits until the download limit lets `bytes` pass: for payload that comes another way than by a stream.

@@ -1,6 +1,6 @@
 //! The stack under a node: TCP + Noise + Yamux, QUIC, and names resolved for both.
 
-use std::{error::Error, io, net::IpAddr, time::Duration};
+use std::{error::Error, io, net::IpAddr, sync::Arc, time::Duration};
 
 use libp2p::{
     PeerId, Transport as _,
@@ -18,7 +18,11 @@ use libp2p::{
 };
 use socket2::{SockRef, TcpKeepalive};
 
-use crate::{error::StartError, source::SourceBound};
+use crate::{
+    error::StartError,
+    line::{Line, OnLine},
+    source::SourceBound,
+};
 
 /// From the first packet to a multiplexed connection. A stranger who connects and says nothing holds one
 /// of the pending places this long.
@@ -69,16 +73,18 @@ impl TransportFailure {
     }
 }
 
-/// Builds the stack. Dials over TCP come from `sources`, the addresses the node listens on.
+/// Builds the stack. Dials over TCP come from `sources`, the addresses the node listens on; what TCP carries is looked
+/// at for `line`.
 pub(crate) fn build(
     identity: &Keypair,
     sources: &[IpAddr],
+    line: &Arc<Line>,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
-    match dns::tokio::Transport::system(without_names(identity, sources)?) {
+    match dns::tokio::Transport::system(without_names(identity, sources, Some(line))?) {
         Ok(named) => Ok(named.map_err(TransportFailure::named).boxed()),
         Err(error) => {
             tracing::warn!(%error, "names in addresses can't be resolved: the system's resolver settings are unreadable");
-            Ok(without_names(identity, sources)?.boxed())
+            Ok(without_names(identity, sources, Some(line))?.boxed())
         }
     }
 }
@@ -88,12 +94,13 @@ pub(crate) fn of_addresses(
     identity: &Keypair,
     sources: &[IpAddr],
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
-    Ok(without_names(identity, sources)?.boxed())
+    Ok(without_names(identity, sources, None)?.boxed())
 }
 
 fn without_names(
     identity: &Keypair,
     sources: &[IpAddr],
+    line: Option<&Arc<Line>>,
 ) -> Result<
     impl libp2p::Transport<
         Output = (PeerId, StreamMuxerBox),
@@ -108,8 +115,9 @@ fn without_names(
     let noise = noise::Config::new(identity).map_err(|error| StartError::Identity(error.to_string()))?;
     let mut yamux = yamux::Config::default();
     yamux.set_max_num_streams(MAX_STREAMS);
+    let line = line.cloned();
     let tcp = SourceBound::new(sources.to_vec())
-        .map(|stream, _| probed(stream))
+        .map(move |stream, _| OnLine::new(probed(stream), line.clone()))
         // Lazily, the first message rides along with the proposal of the protocol: two round trips less.
         .upgrade(Version::V1Lazy)
         .authenticate(noise)

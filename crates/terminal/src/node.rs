@@ -46,6 +46,7 @@ impl Node {
         wanted.download = settings.download;
         wanted.neighbours = settings.neighbours;
         wanted.map_ports = settings.map_ports;
+        wanted.give_way = settings.give_way;
         // Those that say so are asked about before a link is opened.
         wanted.private_sources = PrivateSources::Named;
         let controller = Controller::start(wanted).await?;
@@ -70,6 +71,7 @@ impl Node {
     /// Applies the limits.
     pub fn limit(&self, settings: &Settings) {
         self.controller.network().set_upload_limit(settings.upload);
+        self.controller.network().set_give_way(settings.give_way);
         self.controller.network().set_download_limit(settings.download);
     }
 

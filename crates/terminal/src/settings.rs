@@ -49,6 +49,8 @@ pub struct Settings {
     pub neighbours: bool,
     /// Whether the router is asked to lead strangers here (UPnP).
     pub map_ports: bool,
+    /// Whether uploads give way to whatever else is on the line.
+    pub give_way: bool,
     /// What closing the window does.
     pub on_close: OnClose,
     /// Whether films start where one stopped.
@@ -78,6 +80,7 @@ impl Default for Settings {
             trusted: Vec::new(),
             neighbours: true,
             map_ports: true,
+            give_way: true,
             on_close: OnClose::Ask,
             resume: true,
             history: true,

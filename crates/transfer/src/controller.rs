@@ -136,6 +136,7 @@ impl Controller {
         config.neighbours = settings.neighbours;
         config.map_ports = settings.map_ports;
         config.upload = settings.upload;
+        config.give_way = settings.give_way;
         config.download = settings.download;
         let network = Arc::new(Network::start(config).await?);
         let incoming = network.incoming_pieces();

@@ -16,15 +16,15 @@ use std::{
 
 use bytes::BytesMut;
 use nearcast_content::{AcceptError, Store, encoded_len};
-use nearcast_network::{FrameReceiver, FrameSender, Limit, PieceStream, StreamError};
+use nearcast_network::{FrameReceiver, FrameSender, Limit, PieceStream, StreamError, Ticket};
 use nearcast_protocol::{
     Blocks,
-    pieces::{Data, Frame, Importing, PieceRequest, Reason, Refuse},
+    pieces::{Class, Data, Frame, Importing, PieceRequest, Reason, Refuse},
 };
 use nearcast_schedule::{Peer, RequestId};
 use tokio::sync::mpsc;
 
-use crate::upload::{self, Uploads};
+use crate::upload::{self, Fragment, Next, Uploads};
 
 /// How often the drive is told how far an answer has come, in either direction, beside its end: a fragment is so
 /// small that waking the drive for each costs more than carrying it.
@@ -284,12 +284,17 @@ impl Sending {
     async fn run(mut self) -> Ending {
         let mut uploads = Uploads::default();
         // A fragment that waits for the upload limit; requests and cancels overtake it.
-        let mut fragment: Option<Data> = None;
+        let mut fragment: Option<Fragment> = None;
         // Whether the resource's own limit has let it through.
         let mut through = false;
         let (mut told, mut untold) = (Instant::now(), 0);
         loop {
-            let payload = fragment.as_ref().map_or(0, |data| data.payload.len());
+            let payload = fragment.as_ref().map_or(0, |fragment| fragment.data.payload.len());
+            // With what is more urgent waiting behind it, a fragment is as urgent as that.
+            let place = fragment.as_ref().map(|fragment| {
+                let behind = uploads.most_urgent().unwrap_or(fragment.class);
+                (fragment.class.min(behind), fragment.ticket)
+            });
             let frame = tokio::select! {
                 biased;
                 order = self.orders.recv() => match order {
@@ -306,7 +311,7 @@ impl Sending {
                     Some(Frame::Request(request)) => uploads.push(Instant::now(), request).err(),
                     Some(Frame::Cancel(id)) => {
                         uploads.cancel(id);
-                        if fragment.take_if(|data| data.id == id).is_some() {
+                        if fragment.take_if(|fragment| fragment.data.id == id).is_some() {
                             through = false;
                         }
                         None
@@ -314,30 +319,32 @@ impl Sending {
                     Some(_) => None,
                     None => return Ending::Closed,
                 },
-                () = self.leave.limit.take(payload), if fragment.is_some() && !through => {
+                () = pass(&self.leave.limit, place, payload), if !through => {
                     through = true;
                     continue;
                 }
-                allowed = self.send.allow(payload), if fragment.is_some() && through => match allowed {
+                allowed = allow(&mut self.send, place, payload), if through => match allowed {
                     Ok(()) => {
                         through = false;
-                        fragment.take().map(Frame::Data)
+                        fragment.take().map(|fragment| Frame::Data(fragment.data))
                     }
                     Err(_) => return Ending::Closed,
                 },
                 () = std::future::ready(()), if fragment.is_none() && !uploads.is_empty() => {
-                    let next = uploads.next(&self.store).await;
+                    let (ticket, most) = (self.send.ticket(), self.send.fragment());
+                    let next = uploads.next(&self.store, ticket, most).await;
                     if let Some(lost) = uploads.damaged.take()
                         && self.reports.send((self.peer, Report::Damaged(lost))).await.is_err()
                     {
                         return Ending::Closed;
                     }
                     match next {
-                        Some(Frame::Data(data)) => {
-                            fragment = Some(data);
+                        Some(Next::Fragment(next)) => {
+                            fragment = Some(next);
                             None
                         }
-                        refusal => refusal,
+                        Some(Next::Refusal(refusal)) => Some(refusal),
+                        None => None,
                     }
                 }
             };
@@ -365,6 +372,27 @@ impl Sending {
                 }
             }
         }
+    }
+}
+
+/// Waits for the resource's own limit; for ever if there is nothing to send.
+async fn pass(limit: &Limit, place: Option<(Class, Ticket)>, payload: usize) {
+    match place {
+        Some(_) if limit.try_take(payload) => {}
+        Some((class, ticket)) => limit.take_as(class, ticket, payload).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for the node's limit; for ever if there is nothing to send.
+async fn allow(
+    send: &mut FrameSender,
+    place: Option<(Class, Ticket)>,
+    payload: usize,
+) -> Result<(), StreamError> {
+    match place {
+        Some((class, ticket)) => send.allow(payload, class, ticket).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -8,9 +8,10 @@ use std::{
 
 use bytes::Bytes;
 use nearcast_content::{Store, StoreError};
+use nearcast_network::Ticket;
 use nearcast_protocol::{
     Blocks,
-    pieces::{Class, Data, Frame, MAX_FRAGMENT, MAX_REQUESTS_IN_FLIGHT, PieceRequest, Reason, Refuse},
+    pieces::{Class, Data, Frame, MAX_REQUESTS_IN_FLIGHT, PieceRequest, Reason, Refuse},
 };
 
 /// What one peer waits for.
@@ -19,20 +20,43 @@ pub(crate) struct Uploads {
     /// In the order they are served: by class, then by deadline, then as they came.
     queue: BTreeMap<(Class, Instant, u64), PieceRequest>,
     arrived: u64,
-    current: Option<Answer>,
+    /// Answers that have begun, the one being sent last: each was interrupted by a more urgent one, so there are no
+    /// more than classes.
+    begun: Vec<Answer>,
     /// What the store gave up as it was read for an answer, until it is taken.
     pub damaged: Option<Blocks>,
 }
 
 struct Answer {
     id: u32,
+    class: Class,
+    ticket: Ticket,
     rest: Bytes,
+}
+
+/// A fragment to send, and its place among all that the node uploads.
+pub(crate) struct Fragment {
+    pub data: Data,
+    pub class: Class,
+    pub ticket: Ticket,
+}
+
+/// What is to be sent next.
+pub(crate) enum Next {
+    Fragment(Fragment),
+    Refusal(Frame),
 }
 
 impl Uploads {
     /// Whether nothing is to be sent.
     pub fn is_empty(&self) -> bool {
-        self.current.is_none() && self.queue.is_empty()
+        self.begun.is_empty() && self.queue.is_empty()
+    }
+
+    /// The class of the most urgent that waits here, begun or not.
+    pub fn most_urgent(&self) -> Option<Class> {
+        let asked = self.queue.first_key_value().map(|((class, ..), _)| *class);
+        asked.into_iter().chain(self.begun.last().map(|answer| answer.class)).min()
     }
 
     /// Notes a request; the frame to answer with if it can't be taken.
@@ -52,15 +76,21 @@ impl Uploads {
     /// Forgets a request, even in the middle of its answer.
     pub fn cancel(&mut self, id: u32) {
         self.queue.retain(|_, request| request.id != id);
-        self.current.take_if(|answer| answer.id == id);
+        self.begun.retain(|answer| answer.id != id);
     }
 
-    /// The next frame to send. Reads and encodes on a blocking thread where it must. Not cancel-safe.
-    pub async fn next(&mut self, store: &Arc<dyn Store>) -> Option<Frame> {
-        if self.current.is_none() {
-            let (_, request) = self.queue.pop_first()?;
+    /// What to send next; `ticket` is the place in the node's order of an answer that begins now, and no fragment
+    /// has more than `most` bytes. Reads and encodes
+    /// on a blocking thread where it must. Not cancel-safe.
+    pub async fn next(&mut self, store: &Arc<dyn Store>, ticket: Ticket, most: usize) -> Option<Next> {
+        let sending = self.begun.last().map(|answer| answer.class);
+        let asked =
+            self.queue.first_entry().filter(|asked| sending.is_none_or(|class| asked.key().0 < class));
+        if let Some(asked) = asked {
+            let request = asked.remove();
+            let (id, class) = (request.id, request.class);
             match encode(store, request).await {
-                Ok(rest) => self.current = Some(Answer { id: request.id, rest }),
+                Ok(rest) => self.begun.push(Answer { id, class, ticket, rest }),
                 Err(error) => {
                     let reason = match error {
                         StoreError::NoSuchRun { .. } => Reason::Invalid,
@@ -69,17 +99,18 @@ impl Uploads {
                     if let StoreError::Damaged { blocks, .. } = error {
                         self.damaged = Some(blocks);
                     }
-                    return Some(refusal(request.id, reason));
+                    return Some(Next::Refusal(refusal(id, reason)));
                 }
             }
         }
-        let mut answer = self.current.take()?;
-        let payload = answer.rest.split_to(answer.rest.len().min(MAX_FRAGMENT));
+        let answer = self.begun.last_mut()?;
+        let payload = answer.rest.split_to(answer.rest.len().min(most));
         let data = Data { id: answer.id, last: answer.rest.is_empty(), payload };
-        if !data.last {
-            self.current = Some(answer);
+        let (class, ticket) = (answer.class, answer.ticket);
+        if data.last {
+            self.begun.pop();
         }
-        Some(Frame::Data(data))
+        Some(Next::Fragment(Fragment { data, class, ticket }))
     }
 }
 
@@ -112,8 +143,14 @@ pub(crate) fn refusal(id: u32, reason: Reason) -> Frame {
 
 #[cfg(test)]
 mod tests {
-    use nearcast_content::MemoryStore;
-    use nearcast_protocol::{BLOCK_BYTES, ResourceId, pieces::MAX_REQUEST_BLOCKS};
+    use std::{path::Path, sync::atomic::AtomicBool};
+
+    use nearcast_content::{Library, MemoryStore};
+    use nearcast_network::Limit;
+    use nearcast_protocol::{
+        BLOCK_BYTES, ResourceId,
+        pieces::{MAX_FRAGMENT, MAX_REQUEST_BLOCKS},
+    };
 
     use super::*;
 
@@ -125,12 +162,25 @@ mod tests {
         Arc::new(MemoryStore::new(ResourceId::from_bytes([7; 32]), 3 * BLOCK_BYTES).unwrap())
     }
 
-    fn id_of(frame: Option<Frame>) -> Option<u32> {
-        match frame? {
-            Frame::Refuse(refuse) => refuse.id,
-            Frame::Data(data) => Some(data.id),
-            _ => None,
+    /// Who gives out places; nothing waits here.
+    fn limit() -> Limit {
+        Limit::new(None)
+    }
+
+    fn id_of(next: Option<Next>) -> Option<u32> {
+        match next? {
+            Next::Refusal(Frame::Refuse(refuse)) => refuse.id,
+            Next::Refusal(_) => None,
+            Next::Fragment(fragment) => Some(fragment.data.id),
         }
+    }
+
+    /// A store that holds all of a file of so many blocks.
+    fn full_store(folder: &Path, blocks: u64) -> Arc<dyn Store> {
+        let bytes: Vec<u8> = (0..blocks * BLOCK_BYTES).map(|at| (at % 251) as u8).collect();
+        std::fs::write(folder.join("film"), bytes).unwrap();
+        let library = Library::open(&folder.join("library")).unwrap();
+        library.import(&folder.join("film"), &|_| {}, &AtomicBool::new(false)).unwrap()
     }
 
     #[tokio::test]
@@ -147,13 +197,33 @@ mod tests {
             assert_eq!(uploads.push(now, PieceRequest { deadline_ms, ..request(id, class) }), Ok(()));
         }
         uploads.cancel(4);
-        let store = empty_store();
+        let (store, limit) = (empty_store(), limit());
         let mut order = Vec::new();
-        while let Some(id) = id_of(uploads.next(&store).await) {
+        while let Some(id) = id_of(uploads.next(&store, limit.ticket(), MAX_FRAGMENT).await) {
             order.push(id);
         }
         assert_eq!(order, [5, 2, 3, 1]);
         assert!(uploads.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_more_urgent_interrupts_an_answer_that_then_goes_on() {
+        let mut uploads = Uploads::default();
+        let folder = tempfile::tempdir().unwrap();
+        let (store, limit) = (full_store(folder.path(), 16), limit());
+        let whole = |id, first, class| PieceRequest { first, count: 4, ..request(id, class) };
+        assert_eq!(uploads.push(Instant::now(), whole(1, 0, Class::Background)), Ok(()));
+        let mut sent = Vec::new();
+        while let Some(Next::Fragment(fragment)) = uploads.next(&store, limit.ticket(), MAX_FRAGMENT).await {
+            sent.push((fragment.data.id, fragment.data.last));
+            if sent.len() == 1 {
+                assert_eq!(uploads.push(Instant::now(), whole(2, 4, Class::Urgent)), Ok(()));
+                assert_eq!(uploads.push(Instant::now(), whole(3, 8, Class::Background)), Ok(()));
+                assert_eq!(uploads.most_urgent(), Some(Class::Urgent));
+            }
+        }
+        sent.dedup();
+        assert_eq!(sent, [(1, false), (2, false), (2, true), (1, false), (1, true), (3, false), (3, true)]);
     }
 
     #[tokio::test]
@@ -173,6 +243,8 @@ mod tests {
         let beyond = PieceRequest { first: 3, ..request(5, Class::Urgent) };
         let mut uploads = Uploads::default();
         assert_eq!(uploads.push(Instant::now(), beyond), Ok(()));
-        assert_eq!(uploads.next(&empty_store()).await, Some(refusal(5, Reason::Invalid)));
+        let limit = limit();
+        let next = uploads.next(&empty_store(), limit.ticket(), MAX_FRAGMENT).await;
+        assert!(matches!(next, Some(Next::Refusal(refused)) if refused == refusal(5, Reason::Invalid)));
     }
 }

@@ -3,6 +3,7 @@
 //! `nearcast-lab run` lays a scenario's networks of kernel namespaces, plays the film in them with our
 //! programs and with others', and writes down what a viewer saw and what crossed the borders. It needs root.
 
+mod call;
 mod figures;
 mod net;
 mod operator;
@@ -46,6 +47,7 @@ Examples:
   nearcast-lab run --scenario killed --runs 5
   nearcast-lab run --scenario border --system nearcast --system rqbit
   nearcast-lab reach                                  who reaches whom through which address translation
+  nearcast-lab call                                   what a call notices of an upload on the same line
   nearcast-lab report                                 a page with plots of the last runs
 
 A scenario is a small file; `tests/scenarios` holds them, and --scenario takes a path, too."
@@ -65,6 +67,8 @@ enum Command {
     Report(Kept),
     /// Try which kinds of address translation let peers reach each other, and print the table.
     Reach(reach::Reaches),
+    /// Measure what a call notices of an upload on the same line, and print the table.
+    Call(call::Call),
     /// Wait until a tracker counts so many holders.
     #[command(hide = true)]
     Count(speak::Count),
@@ -119,6 +123,7 @@ fn main() -> ExitCode {
         Command::Run(wanted) => measure(&wanted),
         Command::Report(kept) => report(&kept),
         Command::Reach(reaches) => reach::reach(&reaches),
+        Command::Call(wanted) => call::call(&wanted),
         Command::Count(count) => within_tokio(speak::count(&count)),
         Command::Lie(lie) => within_tokio(speak::lie(&lie)),
         Command::Hold(hold) => within_tokio(reach::hold(&hold)),

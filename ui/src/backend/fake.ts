@@ -8,7 +8,7 @@ const GB = 1e9;
 
 const settings: Settings = {
   language: 'en', theme: 'system', folder: '/home/viewer/Videos/Nearcast', limit: 20 * GB, share: true, upload: 1.25e6,
-  download: null, trackers: ['/ip4/203.0.113.5/tcp/4401'], own_tracker: false, trusted: [], neighbours: true, map_ports: true, on_close: 'ask', resume: true,
+  download: null, trackers: ['/ip4/203.0.113.5/tcp/4401'], own_tracker: false, trusted: [], neighbours: true, map_ports: true, give_way: true, on_close: 'ask', resume: true,
   history: true, volume: 0.8, muted: false, keep_controls: false,
 };
 

@@ -150,6 +150,7 @@ export const en = {
   keep_history: 'List the films I watch',
   keep_controls: 'Keep the controls on the screen',
   neighbours: 'Look for viewers on the local network',
+  give_way: 'Give way to calls and other programs on the line',
   map_ports: 'Let the router lead viewers here (UPnP)',
   reached_directly: 'Viewers elsewhere can connect to this computer.',
   reached_by_introduction: 'Viewers elsewhere connect to this computer through an introduction by the tracker.',

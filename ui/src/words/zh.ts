@@ -145,6 +145,7 @@ export const zh: Words = {
   keep_history: '列出我看过的影片',
   keep_controls: '始终显示控制栏',
   neighbours: '在本地网络中寻找观众',
+  give_way: '上传时给通话等其他程序让路',
   map_ports: '让路由器把观众引到这里（UPnP）',
   reached_directly: '其他网络的观众可以直接连接到这台电脑。',
   reached_by_introduction: '其他网络的观众经跟踪服务器介绍后连接到这台电脑。',

@@ -17,6 +17,8 @@ pub struct Settings {
     pub trackers: Vec<Multiaddr>,
     /// The upload limit in bytes/s.
     pub upload: Option<u64>,
+    /// Whether uploads give way to whatever else is on the line.
+    pub give_way: bool,
     /// The download limit in bytes/s.
     pub download: Option<u64>,
     /// Whether neighbours on the local network are looked for (mDNS).
@@ -56,6 +58,7 @@ impl Settings {
             listen: Vec::new(),
             trackers: Vec::new(),
             upload: None,
+            give_way: true,
             download: None,
             neighbours: true,
             map_ports: true,

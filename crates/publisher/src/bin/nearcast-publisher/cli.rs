@@ -152,6 +152,9 @@ pub struct Options {
     /// Ask the router to lead viewers here (UPnP): for a publisher at home.
     #[arg(long)]
     pub map_ports: bool,
+    /// Let uploads give way to whatever else is on the line: for a publisher at home.
+    #[arg(long)]
+    pub give_way: bool,
     /// Give films to bearers of signed links only: all, or those in this folder or of this pattern; may repeat.
     #[arg(long, value_name = "PATTERN", num_args = 0..=1, require_equals = true, default_missing_value = ALL)]
     pub protect: Vec<String>,
@@ -229,6 +232,7 @@ impl Options {
             streams: self.streams.or(file.streams),
             streams_in_all: self.streams_in_all.or(file.streams_in_all),
             map_ports: self.map_ports || file.map_ports,
+            give_way: self.give_way || file.give_way,
             protect: if self.protect.is_empty() { file.protect } else { self.protect },
             password_file: self.password_file.or(file.password_file),
             link_life: self.link_life.or(file.link_life),
@@ -281,6 +285,7 @@ impl Options {
             ("enough", number(self.enough.map(Into::into)), "40"),
             ("count_every", number(self.count_every.map(Into::into)), "20"),
             ("map_ports", self.map_ports.then(|| "true".to_owned()), "false"),
+            ("give_way", self.give_way.then(|| "true".to_owned()), "false"),
             ("no_posters", self.no_posters.then(|| "true".to_owned()), "false"),
             ("protect", list(self.protect.clone()), r#"["members"]"#),
             ("password_file", path(&self.password_file), r#""/etc/nearcast/password""#),

@@ -103,6 +103,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     settings.upload = options.upload.map(|rate| rate.bytes);
     settings.neighbours = false;
     settings.map_ports = options.map_ports;
+    settings.give_way = options.give_way;
     settings.role = Role::Publisher;
     settings.upload_each = options.upload_each.map(|rate| rate.bytes);
     settings.streams = options.streams.unwrap_or(STREAMS);

@@ -89,6 +89,13 @@ pub struct Options {
     /// Whether the router is asked to lead strangers here (configuration file only).
     #[arg(skip)]
     pub port_mapping: Option<bool>,
+    /// Upload as fast as the line goes, even where calls and games on it suffer.
+    #[arg(long, global = true)]
+    #[serde(skip)]
+    pub whole_line: bool,
+    /// Whether uploads give way to whatever else is on the line (configuration file only).
+    #[arg(skip)]
+    pub give_way: Option<bool>,
     /// The port of the local HTTP address on 127.0.0.1 [default: any free one].
     #[arg(long, global = true, value_name = "PORT")]
     pub port: Option<u16>,
@@ -219,6 +226,8 @@ impl Options {
             neighbours: file.neighbours,
             no_port_mapping: self.no_port_mapping,
             port_mapping: file.port_mapping,
+            whole_line: self.whole_line,
+            give_way: file.give_way,
             port: self.port.or(file.port),
             private_sources: self.private_sources,
             trace: self.trace,

@@ -100,6 +100,7 @@ impl Node {
         settings.download = options.download.map(|rate| rate.bytes);
         settings.neighbours = options.neighbours.unwrap_or(true) && !options.no_neighbours;
         settings.map_ports = options.port_mapping.unwrap_or(true) && !options.no_port_mapping;
+        settings.give_way = options.give_way.unwrap_or(true) && !options.whole_line;
         settings.trace = options.trace.clone();
         if options.private_sources {
             settings.private_sources = PrivateSources::Any;
