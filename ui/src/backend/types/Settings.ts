@@ -57,6 +57,10 @@ neighbours: boolean,
  */
 map_ports: boolean, 
 /**
+ * Whether uploads give way to whatever else is on the line.
+ */
+give_way: boolean, 
+/**
  * What closing the window does.
  */
 on_close: OnClose, 
