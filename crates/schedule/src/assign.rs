@@ -83,6 +83,8 @@ pub(crate) struct Candidate<'a> {
     /// Benched, but the last resort.
     spare: bool,
     tie: u64,
+    /// Whether its rate is known.
+    proved: bool,
     /// What it is hoped to give until its rate is known: the group gets the chance to show it before
     /// anything is fetched from outside.
     hoped: u64,
@@ -118,6 +120,7 @@ impl<'a> Candidate<'a> {
             benched: neighbour.benched_for(now),
             spare,
             tie: neighbour.tie,
+            proved: neighbour.rate.is_proved(),
             hoped,
             blocks: &neighbour.blocks,
             known: 0..0,
@@ -149,7 +152,9 @@ impl<'a> Candidate<'a> {
 
     pub(crate) fn has_room(&self, rank: Rank) -> bool {
         // What the picture waits for is queued behind the pipeline rather than not at all.
-        let pipeline = if rank == Rank::Waiting { self.pipeline * 2 } else { self.pipeline };
+        // But not before it has shown its rate: others may be here in a moment, and can't take it off its hands.
+        let waiting = rank == Rank::Waiting && self.proved;
+        let pipeline = if waiting { self.pipeline * 2 } else { self.pipeline };
         self.benched.is_zero()
             && self.requests < MAX_REQUESTS_IN_FLIGHT
             && (self.requests < FEWEST_REQUESTS || self.queued < pipeline)
