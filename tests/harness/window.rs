@@ -85,12 +85,18 @@ impl Window {
         }
     }
 
-    /// Waits for the element with this test id, and clicks it.
+    /// Waits for the element with this test id, and clicks it. The pointer moves first, as a hand's does: controls that
+    /// have hidden themselves come back.
     ///
     /// # Errors
     /// As [`Window::until`], and when something is in its way.
     pub fn click(&self, id: &str) -> Result<()> {
         let element = self.element(id)?;
+        let stirred = format!(
+            "window.dispatchEvent(new PointerEvent('pointermove', {{ bubbles: true }})); \
+             return document.querySelector('[data-testid={id}]')?.closest('[inert]') === null"
+        );
+        self.until(id, &stirred)?;
         post(&self.web, &format!("{}/element/{element}/click", self.session), &json!({})).map(drop)
     }
 
