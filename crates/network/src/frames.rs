@@ -1,13 +1,8 @@
 //! A piece stream: frames in both directions, counted and held to the rate limits.
 
-use std::{
-    io,
-    ops::Range,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, sync::Arc};
 
-use bytes::{Buf as _, BytesMut};
+use bytes::BytesMut;
 use libp2p::Stream;
 use nearcast_protocol::{
     Multiaddr, PeerId,
@@ -26,20 +21,10 @@ use crate::limit::{Limit, Ticket};
 const READ: usize = MAX_FRAGMENT + 1024;
 /// Queued bytes beyond which [`FrameSender::feed`] writes without being asked: two fragments.
 const QUEUE: usize = 2 * MAX_FRAGMENT;
-/// The least and the most bytes that are written at once; the most is what Yamux makes one frame of.
-const WRITE: Range<usize> = 1024..16 * 1024;
-/// Yamux keeps up to eleven writes of a stream, and nothing overtakes or cancels what is in there. So much may it be,
-/// in time of what the stream carries.
-const KEPT: Duration = Duration::from_millis(30);
-const KEPT_WRITES: u32 = 11;
-/// A write that is over sooner has waited for nothing.
-const AT_ONCE: Duration = Duration::from_micros(200);
 
 /// Fragments a second that a limited upload is cut into, and the least bytes of one.
 const FRAGMENTS: u64 = 64;
 const LEAST_FRAGMENT: usize = 4 * 1024;
-/// Writes in a fragment where a stream is slow.
-const WRITES: usize = 8;
 
 /// A long-lived stream of `/nearcast/pieces/1` frames with one peer. It ends for the other side when both
 /// halves are dropped.
@@ -68,8 +53,6 @@ pub(crate) struct Limits {
 pub struct FrameSender {
     half: WriteHalf<Compat<Stream>>,
     queued: BytesMut,
-    /// How much is written at once: little where the stream is slow.
-    write: usize,
     upload: Arc<Limit>,
     /// Payload bytes that the limit has let through and that weren't sent yet.
     allowed: usize,
@@ -122,7 +105,6 @@ impl PieceStream {
             send: FrameSender {
                 half: send,
                 queued: BytesMut::new(),
-                write: 2 * WRITE.start,
                 upload: limits.upload.clone(),
                 allowed: 0,
                 _place: place.clone(),
@@ -154,12 +136,11 @@ impl FrameSender {
         self.upload.ticket()
     }
 
-    /// How much is best sent at once at the rate that uploads and this stream have now: what takes a slow line some
-    /// milliseconds, so that what is more urgent gets between, and nothing queues up before the line.
+    /// How much is best sent at once at the rate that uploads have now: what takes a slow line some milliseconds, so
+    /// that what is more urgent gets between, and nothing queues up before the line.
     pub fn fragment(&self) -> usize {
         let rate = self.upload.rate().unwrap_or(u64::MAX);
-        let most = usize::try_from(rate / FRAGMENTS).unwrap_or(MAX_FRAGMENT).min(self.write * WRITES);
-        most.clamp(LEAST_FRAGMENT, MAX_FRAGMENT)
+        usize::try_from(rate / FRAGMENTS).unwrap_or(MAX_FRAGMENT).clamp(LEAST_FRAGMENT, MAX_FRAGMENT)
     }
 
     /// Waits until the upload limit lets `payload` bytes through, in the order of class and ticket among all
@@ -198,7 +179,7 @@ impl FrameSender {
             self.upload.take(payload).await;
         }
         frame.encode(&mut self.queued);
-        if self.queued.len() >= QUEUE.min(self.write * WRITES) {
+        if self.queued.len() >= QUEUE {
             self.write().await?;
         }
         Ok(())
@@ -225,26 +206,11 @@ impl FrameSender {
     async fn write(&mut self) -> io::Result<()> {
         // Takes off the queue exactly what is written, so it can be dropped at any await.
         while !self.queued.is_empty() {
-            let most = self.write.min(self.queued.len());
-            let began = Instant::now();
-            let written = self.half.write(self.queued.get(..most).unwrap_or_default()).await?;
-            if written == 0 {
+            if self.half.write_buf(&mut self.queued).await? == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
-            self.queued.advance(written);
-            self.pace(written, began.elapsed());
         }
         Ok(())
-    }
-
-    /// Learns from a write how much is to be written at once.
-    fn pace(&mut self, written: usize, took: Duration) {
-        let fits = if took < AT_ONCE {
-            usize::MAX
-        } else {
-            (written as f64 / took.as_secs_f64() * (KEPT / KEPT_WRITES).as_secs_f64()) as usize
-        };
-        self.write = fits.clamp(self.write / 2, self.write * 2).clamp(WRITE.start, WRITE.end);
     }
 }
 

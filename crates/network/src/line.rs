@@ -30,7 +30,7 @@ const BUSY: u64 = 8 << 10;
 const BUSY_FOR: Duration = Duration::from_secs(1);
 /// What a connection takes beyond what it has sent, in bytes: more would wait in the kernel where nothing overtakes it.
 #[cfg(target_os = "linux")]
-const UNSENT: u32 = 16 << 10;
+const UNSENT: u32 = 32 << 10;
 
 /// The line that all connections share.
 #[derive(Debug)]
