@@ -11,10 +11,10 @@
 use std::time::{Duration, Instant};
 
 /// The most delay that the node adds to the line: what LEDBAT++ takes, and a call bears well.
-pub(crate) const TARGET: Duration = Duration::from_millis(60);
+const TARGET: Duration = Duration::from_millis(60);
 /// How often the rate is thought over.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// After a cut the queue takes this long to show it; in units of the delay, and never less than `SETTLE`.
+/// After a cut the queue takes two delays to show it, and never less than this.
 const SETTLE: Duration = Duration::from_millis(200);
 /// Samples that are farther apart belong to different bursts.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -56,7 +56,7 @@ pub(crate) struct Ledbat {
     peak: f64,
     interval: Option<Interval>,
     sampled: Option<Instant>,
-    /// No cut before.
+    /// No further cut before this.
     settled: Option<Instant>,
     drain_at: Option<Instant>,
     draining_until: Option<Instant>,
@@ -135,7 +135,8 @@ impl Ledbat {
 
     fn bound(&self, now: Instant) -> Option<u64> {
         let draining = self.draining_until.is_some_and(|until| now < until);
-        self.rate.map(|rate| if draining { (rate * DRAINING) as u64 } else { rate as u64 })
+        // Never so little that no connection is busy any more: none would be looked at again.
+        self.rate.map(|rate| if draining { (rate * DRAINING).max(LEAST as f64) as u64 } else { rate as u64 })
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Limit {
     passed: AtomicU64,
 }
 
-/// A place among those of one class; the same for all fragments of an answer.
+/// A place among those of the same class, behind all whose tickets were given before; an answer's fragments share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(u64);
 

@@ -26,7 +26,7 @@ use crate::{
 /// How often a busy connection is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 /// Who gets less than this through in a second isn't busy, and its delay is of nobody's making.
-const BUSY: u64 = 8 << 10;
+const BUSY: u64 = 2 << 10;
 const BUSY_FOR: Duration = Duration::from_secs(1);
 /// What a connection takes beyond what it has sent, in bytes: more would wait in the kernel where nothing overtakes it.
 #[cfg(target_os = "linux")]

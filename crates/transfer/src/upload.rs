@@ -80,8 +80,7 @@ impl Uploads {
     }
 
     /// What to send next; `ticket` is the place in the node's order of an answer that begins now, and no fragment
-    /// has more than `most` bytes. Reads and encodes
-    /// on a blocking thread where it must. Not cancel-safe.
+    /// has more than `most` bytes. Reads and encodes on a blocking thread where it must. Not cancel-safe.
     pub async fn next(&mut self, store: &Arc<dyn Store>, ticket: Ticket, most: usize) -> Option<Next> {
         let sending = self.begun.last().map(|answer| answer.class);
         let asked =
