@@ -164,7 +164,8 @@ impl Asker {
         let hello = Hello { version: VERSION, resource, size, token, role, group };
         let taste = async {
             stream.send.send(Frame::Hello(hello)).await?;
-            let first = PieceRequest { id: 1, first: 0, count: 1, class: Class::Urgent, deadline_ms: 1000 };
+            let first =
+                PieceRequest { id: 1, first: 0, count: 1, class: Class::Urgent, deadline_ms: 1000, known: 0 };
             let mut asked = false;
             loop {
                 match stream.receive.next().await? {
@@ -392,7 +393,7 @@ async fn dialled_by_a_viewer(scene: &Scene, number: u8, with_token: bool) -> Res
                     let Some(run) = blocks.runs().next() else { continue };
                     asked += 1;
                     let (first, class) = (run.start, Class::Urgent);
-                    let wanted = PieceRequest { id: asked, first, count: 1, class, deadline_ms: 0 };
+                    let wanted = PieceRequest { id: asked, first, count: 1, class, deadline_ms: 0, known: 0 };
                     stream.send.send(Frame::Request(wanted)).await?;
                 }
                 Frame::Data(_) => return Ok(None),

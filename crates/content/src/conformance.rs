@@ -11,7 +11,7 @@ use proptest::{
 };
 
 use crate::{
-    AcceptError, Fault, Store, StoreError, encoded_len,
+    AcceptError, Fault, PAIR_BYTES, Store, StoreError, common_parents, encoded_len,
     testing::{Film, film},
 };
 
@@ -26,6 +26,7 @@ pub(crate) fn all(make: impl Fn(ResourceId, u64) -> Box<dyn Store> + Sync) {
     runs_that_are_not_there(&make);
     reads_stop_where_holding_stops(&make);
     any_run_travels(&make);
+    what_is_known_needs_not_be_sent(&make);
     garbage_is_nothing(&make);
     one_changed_bit_is_noticed(&make);
     many_threads_at_once(&make);
@@ -105,6 +106,28 @@ fn the_size_comes_first(make: Make<'_>) {
     assert!(error.verified.is_empty() && store.held().is_empty() && !store.size_proved());
     fill(&*store, &film, &[7..10, 0..1]);
     assert_eq!(store.held(), Blocks::from_iter([0..1, 7..10]));
+}
+
+fn what_is_known_needs_not_be_sent(make: Make<'_>) {
+    for size in SIZES {
+        let film = film(size);
+        let (store, count) = (make(film.id, size), film.geometry().count());
+        assert!(store.known(&(0..count)).is_empty(), "nothing is");
+        fill(&*store, &film, &[count - 1..count]);
+        for block in 0..count {
+            let (run, encoded) = (block..block + 1, film.encoding(block..block + 1));
+            let known = store.known(&run);
+            let all = common_parents(film.geometry(), &run) * PAIR_BYTES as usize;
+            assert!(encoded.starts_with(&known) && known.len() <= all, "{size} bytes, block {block}");
+            // Of the second of two the first has proved everything.
+            assert!(block % 2 == 0 || known.len() == all, "{size} bytes, block {block}");
+            let whole = [&known[..], &encoded[known.len()..]].concat();
+            assert_eq!(store.accept(run.clone(), &whole).unwrap(), Blocks::from(run));
+        }
+        assert!(store.known(&(count..count + 1)).is_empty() && store.known(&(0..0)).is_empty());
+        store.forget(&film.geometry().all()).unwrap();
+        assert!(film.encoding(0..1).starts_with(&store.known(&(0..1))));
+    }
 }
 
 /// Sizes that a link may claim for a file of `size` bytes.

@@ -25,7 +25,7 @@ use std::{
     },
 };
 
-use bao_tree::io::sync::{ReadAt, encode_ranges_validated};
+use bao_tree::io::sync::{Outboard, ReadAt, encode_ranges_validated};
 use nearcast_protocol::{BLOCK_BYTES, Blocks, Geometry, ResourceId};
 
 use self::{
@@ -35,7 +35,10 @@ use self::{
 use crate::{
     decode::{Decoded, decode},
     store::{AcceptError, Fault, Location, Store, StoreError, first_missing, readable},
-    tree::{PAIR_BYTES, blocks_below, chunks, has_run, outboard, pair_offset, provable, tree, valid},
+    tree::{
+        PAIR_BYTES, blocks_below, chunks, has_run, known_parents, outboard, pair_offset, provable, tree,
+        valid,
+    },
 };
 
 /// Keeps a resource in a file; a [`crate::Library`] makes them.
@@ -311,6 +314,14 @@ impl Store for DiskStore {
         encode_ranges_validated(&self.data, pairs, &chunks(self.geometry, &blocks), &mut encoded)
             .map_err(|error| self.give_up_lost(blocks, self.data_error(error.into())))?;
         Ok(encoded)
+    }
+
+    fn known(&self, blocks: &Range<u64>) -> Vec<u8> {
+        let Some(file) = self.outboard.get() else { return Vec::new() };
+        let held = self.held();
+        let pairs = outboard(self.id, self.geometry, file);
+        let pair = |node| pairs.load(node).ok().flatten().map(|(left, right)| [left, right]);
+        known_parents(self.id, self.geometry, blocks, &held, pair)
     }
 
     fn forget(&self, blocks: &Blocks) -> Result<Blocks, StoreError> {

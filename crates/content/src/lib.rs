@@ -39,4 +39,4 @@ pub use hash::{HashError, ImportProgress, hash_file, hash_with_pairs};
 pub use library::{Entry, Library, LibraryError, Origin, link_name};
 pub use memory::MemoryStore;
 pub use store::{AcceptError, Fault, Location, Store, StoreError};
-pub use tree::encoded_len;
+pub use tree::{PAIR_BYTES, common_parents, encoded_len};

@@ -19,7 +19,7 @@ use crate::{
     decode::decode,
     disk::file::{punch, write_all_at},
     store::{AcceptError, Fault, Location, Store, StoreError, first_missing, readable},
-    tree::{blocks_below, chunks, has_run, root, tree},
+    tree::{blocks_below, chunks, has_run, known_parents, root, tree},
 };
 
 /// Keeps a resource in memory, in a file that no disk has, so that a player can read it where it lies (R4). It grows
@@ -120,6 +120,12 @@ impl Store for MemoryStore {
         encode_ranges_validated(&self.data, outboard, &chunks(self.geometry, &blocks), &mut encoded)
             .map_err(|why| error(why.into()))?;
         Ok(encoded)
+    }
+
+    fn known(&self, blocks: &Range<u64>) -> Vec<u8> {
+        let content = self.read();
+        let pair = |node| content.pairs.get(&node).copied();
+        known_parents(self.id, self.geometry, blocks, &content.held, pair)
     }
 
     fn forget(&self, blocks: &Blocks) -> Result<Blocks, StoreError> {

@@ -44,6 +44,10 @@ pub trait Store: Send + Sync {
     /// longer what it was; what is damaged is no longer held, and can be fetched anew.
     fn encode(&self, blocks: Range<u64>) -> Result<Vec<u8>, StoreError>;
 
+    /// The first bytes of the Bao encoding of a run, as far as they are parents that were verified: a peer needn't
+    /// send them ([`common_parents`](crate::common_parents) at most, 64 bytes each). They are verified once more.
+    fn known(&self, blocks: &Range<u64>) -> Vec<u8>;
+
     /// Gives up what is held of `blocks`, and gives its room back; gives what that was. What proves the rest stays,
     /// and so does the size.
     ///

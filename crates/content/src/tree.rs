@@ -13,13 +13,14 @@ use bao_tree::{
         sync::{ReadAt, valid_outboard_ranges, valid_ranges},
     },
 };
+use blake3::hazmat::{Mode, merge_subtrees_non_root, merge_subtrees_root};
 use nearcast_protocol::{Blocks, Geometry, ResourceId};
 
 /// The chunks of a block, as a power of two: 16 KiB are 2⁴ chunks of 1 KiB.
 const BLOCK_SIZE: BlockSize = BlockSize::from_chunk_log(4);
 const CHUNKS: u64 = 1 << 4;
 /// The bytes of a parent: the hashes of its two children.
-pub(crate) const PAIR_BYTES: u64 = 64;
+pub const PAIR_BYTES: u64 = 64;
 
 /// How many bytes the Bao encoding of a run of blocks has: the data and the parents that verify it. For
 /// bounding a buffer before a stranger fills it; takes time logarithmic in the file's size.
@@ -44,6 +45,64 @@ fn parents(count: u64, run: &Range<u64>) -> u64 {
     let left = count.div_ceil(2).next_power_of_two();
     let right_run = run.start.saturating_sub(left)..end.saturating_sub(left);
     1 + parents(left, &(run.start..end.min(left))) + parents(count - left, &right_run)
+}
+
+/// How many parents all blocks of the run lie below: so many are at the beginning of its encoding.
+pub fn common_parents(geometry: Geometry, blocks: &Range<u64>) -> usize {
+    way_down(geometry, blocks).count()
+}
+
+/// From the root down, the nodes that all of the run lies below: the first of its encoding's parents, in its order.
+pub(crate) fn way_down(geometry: Geometry, run: &Range<u64>) -> impl Iterator<Item = TreeNode> {
+    let (tree, run) = (tree(geometry), run.clone());
+    let mut next = tree.pre_order_nodes_iter().next().filter(|_| has_run(geometry, &run));
+    std::iter::from_fn(move || {
+        let node = next.filter(|node| pair_offset(&tree, *node).is_some())?;
+        let split = node.mid().0 / CHUNKS;
+        next = if run.end <= split {
+            node.left_child()
+        } else if run.start >= split {
+            // On the right edge of the tree a node without a right half isn't there; its left half stands for it.
+            std::iter::successors(node.right_child(), TreeNode::left_child)
+                .find(|child| child.mid() < tree.chunks())
+        } else {
+            None
+        };
+        Some(node)
+    })
+}
+
+/// Of the parents at the beginning of a run's encoding those that are there and right, as bytes; `held` tells above
+/// what pairs are there.
+pub(crate) fn known_parents(
+    id: ResourceId,
+    geometry: Geometry,
+    run: &Range<u64>,
+    held: &Blocks,
+    pair: impl Fn(TreeNode) -> Option<[blake3::Hash; 2]>,
+) -> Vec<u8> {
+    let mut known = Vec::new();
+    let mut expected = root(id);
+    for (depth, node) in way_down(geometry, run).enumerate() {
+        if !held.intersects(blocks_below(geometry, node)) {
+            break;
+        }
+        let Some([left, right]) = pair(node) else { break };
+        // A disk that rots must not get a peer banned whose answer is then put behind this.
+        let (one, other) = (left.as_bytes(), right.as_bytes());
+        let right_one = if depth == 0 {
+            merge_subtrees_root(one, other, Mode::Hash) == expected
+        } else {
+            merge_subtrees_non_root(one, other, Mode::Hash) == *expected.as_bytes()
+        };
+        if !right_one {
+            break;
+        }
+        known.extend_from_slice(one);
+        known.extend_from_slice(other);
+        expected = if run.start < node.mid().0 / CHUNKS { left } else { right };
+    }
+    known
 }
 
 /// The tree of a file, as `bao-tree` wants it.
@@ -141,9 +200,9 @@ impl<R: ReadAt> ReadAt for Lenient<R> {
 
 #[cfg(test)]
 mod tests {
-    use bao_tree::io::sync::encode_ranges_validated;
+    use bao_tree::io::sync::{Outboard, encode_ranges_validated};
     use nearcast_protocol::BLOCK_BYTES;
-    use proptest::prelude::{prop_assert_eq, proptest};
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
     use super::*;
     use crate::testing::film;
@@ -160,6 +219,30 @@ mod tests {
             encode_ranges_validated(film.bytes.as_slice(), pairs, &chunks(geometry, &run), &mut encoded)
                 .unwrap();
             prop_assert_eq!(encoded_len(geometry, run), encoded.len() as u64);
+        }
+
+        #[test]
+        fn what_is_known_is_the_beginning_of_the_encoding(
+            size in 1u64..70 * BLOCK_BYTES, start in 0u64..70, length in 1u64..20, held in 0u64..70
+        ) {
+            let geometry = Geometry::new(size);
+            let film = film(size);
+            let run = start.min(geometry.last())..(start + length).min(geometry.count());
+            let run = run.start..run.end.max(run.start + 1);
+            let encoded = film.encoding(run.clone());
+            let pairs = outboard(film.id, geometry, film.pairs.as_slice());
+            let pair = |node| pairs.load(node).unwrap().map(|(left, right)| [left, right]);
+            let all = known_parents(film.id, geometry, &run, &geometry.all(), pair);
+            prop_assert_eq!(&all[..], &encoded[..all.len()]);
+            prop_assert_eq!(all.len(), common_parents(geometry, &run) * PAIR_BYTES as usize);
+            let held = held.min(geometry.last());
+            let some = known_parents(film.id, geometry, &run, &Blocks::from(held..held + 1), pair);
+            prop_assert_eq!(&some[..], &all[..some.len()]);
+            // The root's pair at least, if there is one; and all if it is one of the blocks.
+            prop_assert!(!some.is_empty() || geometry.count() == 1);
+            prop_assert!(!run.contains(&held) || some.len() == all.len());
+            let rotten = |node| pair(node).map(|[left, _]| [left, blake3::hash(b"rotten")]);
+            prop_assert!(known_parents(film.id, geometry, &run, &geometry.all(), rotten).is_empty());
         }
     }
 

@@ -234,10 +234,16 @@ pub fn frames() -> impl Strategy<Value = Frame> {
         },
     );
     let class = select(&[Class::Urgent, Class::Ready, Class::Prefetch, Class::Background][..]);
-    let request =
-        (any::<(u32, u64, u64, u32)>(), class).prop_map(|((id, first, count, deadline_ms), class)| {
-            PieceRequest { id, first, count, class, deadline_ms }
-        });
+    let request = (any::<(u32, u64, u64, u32, u8)>(), class).prop_map(
+        |((id, first, count, deadline_ms, known), class)| PieceRequest {
+            id,
+            first,
+            count,
+            class,
+            deadline_ms,
+            known,
+        },
+    );
     let data = (any::<(u32, bool)>(), vec(any::<u8>(), 0..300)).prop_map(|((id, last), payload)| Data {
         id,
         last,

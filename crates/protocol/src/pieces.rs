@@ -4,7 +4,8 @@
 //! opener says [`Frame::Hello`] first; the other side answers with its own hello and what it has, or with
 //! a [`Frame::Refuse`] and closes. Both may then request. A [`Frame::Data`] body is raw, so that the bulk
 //! is never copied through an encoder; its payloads, put together in order, are the Bao encoding (parents
-//! and leaves in pre-order, no size prefix, 16 KiB chunk groups) of the requested blocks.
+//! and leaves in pre-order, no size prefix, 16 KiB chunk groups) of the requested blocks, without the first parents
+//! if the request says that the asker has them.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use minicbor::{Decode, Encode};
@@ -17,7 +18,9 @@ use crate::{
 /// The libp2p name of the protocol.
 pub const PROTOCOL: &str = "/nearcast/pieces/1";
 /// The version in [`Hello`].
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
+/// Who speaks this version or a later one heeds [`PieceRequest::known`].
+pub const VERSION_KNOWN: u16 = 2;
 /// The most blocks of one request: 1 MiB.
 pub const MAX_REQUEST_BLOCKS: u64 = 64;
 /// The most requests a peer keeps open on a stream.
@@ -113,6 +116,11 @@ pub struct PieceRequest {
     /// When it is wanted, in ms from now.
     #[n(4)]
     pub deadline_ms: u32,
+    /// So many parents at the beginning of the answer's encoding the asker has; they are left out. All of the blocks
+    /// have to lie below each. Of somebody who speaks less than [`VERSION_KNOWN`] nothing may be left out.
+    #[n(5)]
+    #[cbor(default)]
+    pub known: u8,
 }
 
 impl PieceRequest {
@@ -481,7 +489,7 @@ mod tests {
     #[test]
     fn what_may_be_requested() {
         let request = |first, count| {
-            PieceRequest { id: 1, first, count, class: Class::Urgent, deadline_ms: 0 }.blocks()
+            PieceRequest { id: 1, first, count, class: Class::Urgent, deadline_ms: 0, known: 0 }.blocks()
         };
         assert_eq!(request(3, 1), Some(3..4));
         assert_eq!(request(0, MAX_REQUEST_BLOCKS), Some(0..MAX_REQUEST_BLOCKS));

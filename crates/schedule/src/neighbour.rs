@@ -30,6 +30,7 @@ pub(crate) struct InFlight {
     pub(crate) bytes: u64,
     /// The payload bytes that have come: a little more than `bytes` in the end, for the hashes.
     pub(crate) received: u64,
+    pub(crate) asked: Duration,
     /// How long it was going to take, with all that was queued before it.
     pub(crate) expected: Duration,
     /// When something of it came last, or else when it was asked for.
@@ -160,7 +161,8 @@ impl Neighbour {
             self.hear(now);
             self.asked_when_idle = Some(now);
         }
-        self.requests.insert(request, InFlight { blocks, bytes, received: 0, expected, touched: now });
+        self.requests
+            .insert(request, InFlight { blocks, bytes, received: 0, asked: now, expected, touched: now });
     }
 
     fn hear(&mut self, now: Duration) {
@@ -168,16 +170,19 @@ impl Neighbour {
         self.rate_when_heard = self.rate.get(now, false);
     }
 
-    /// Payload has come.
+    /// Payload has come, of a request or of what was cancelled and comes all the same.
     pub(crate) fn receive(&mut self, now: Duration, request: RequestId, bytes: u64) {
-        if let Some(asked) = self.asked_when_idle.take() {
+        let asked = self.asked_when_idle.take_if(|_| self.requests.contains_key(&request));
+        if let Some(asked) = asked {
             let rate = self.rate.get(now, false);
             let sample = now.saturating_sub(asked).saturating_sub(time_for(bytes, rate));
             // Down at once, up slowly: a queue somewhere on the way is not the way's length.
             self.latency =
                 if sample < self.latency { sample } else { self.latency + (sample - self.latency) / 4 };
         }
-        self.rate.pass(now, self.owes(), bytes);
+        // While nothing is due, nobody knows how long it took.
+        let counted = if self.owes() { bytes } else { 0 };
+        self.rate.pass(now, self.owes(), counted);
         self.hear(now);
         self.suspect = None;
         if let Some(in_flight) = self.requests.get_mut(&request) {

@@ -133,8 +133,15 @@ impl Schedule {
                         other.holds(request.blocks.start).then(|| (other.eta(request.bytes), other))
                     })
                     .min_by_key(|(eta, other)| (*eta, other.peer));
+                // What is as far as was foreseen may be on its way already, to the last byte.
+                let on_time = now < request.asked + request.expected;
+                let worth = |sooner: Duration| match (falters, on_time) {
+                    (true, _) => sooner,
+                    (false, false) => sooner * 3 / 2,
+                    (false, true) => sooner * 3,
+                };
                 if let Some((sooner, other)) = alternative
-                    && (if falters { sooner } else { sooner * 3 / 2 }) + GAIN < eta
+                    && worth(sooner) + GAIN < eta
                     // Whoever has gone silent isn't waited for, whatever that costs.
                     && (falters || budget.affords(now, cost))
                 {

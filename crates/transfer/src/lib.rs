@@ -17,6 +17,7 @@
 
 mod access;
 mod acquaintances;
+mod answers;
 mod bounds;
 pub mod controller;
 mod dialling;

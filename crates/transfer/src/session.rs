@@ -5,39 +5,42 @@
 //! peer has asked for.
 
 use std::{
-    collections::HashMap,
     ops::Range,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::BytesMut;
-use nearcast_content::{AcceptError, Store, encoded_len};
+use nearcast_content::{AcceptError, Fault, PAIR_BYTES, Store};
 use nearcast_network::{FrameReceiver, FrameSender, Limit, PieceStream, StreamError, Ticket};
 use nearcast_protocol::{
     Blocks,
-    pieces::{Class, Data, Frame, Importing, PieceRequest, Reason, Refuse},
+    pieces::{Class, Data, Frame, Importing, PieceRequest, Reason, Refuse, VERSION_KNOWN},
 };
 use nearcast_schedule::{Peer, RequestId};
 use tokio::sync::mpsc;
 
-use crate::upload::{self, Fragment, Next, Uploads};
+use crate::{
+    answers::{Answer, Answers, Brought, TOLD},
+    upload::{self, Fragment, Next, Uploads},
+};
 
-/// How often the drive is told how far an answer has come, in either direction, beside its end: a fragment is so
-/// small that waking the drive for each costs more than carrying it.
-const TOLD: Duration = Duration::from_millis(20);
 /// The most orders on the way to a session: a window of requests and as many cancels fit.
 const ORDERS: usize = 256;
 /// Frames from the peer that the sending half hasn't seen yet; beyond it the receiving half waits.
 const FROM_PEER: usize = 160;
 
+/// An answer of more blocks than these isn't made much shorter by what is known of it.
+const FEW: u64 = 16;
+
 /// What a session is told to do.
 pub(crate) enum Order {
     Request(PieceRequest, Range<u64>),
-    Cancel(RequestId),
+    /// What comes of it all the same is to be kept, or not.
+    Cancel(RequestId, bool),
     Say(Frame),
 }
 
@@ -102,17 +105,6 @@ impl Session {
     }
 }
 
-/// Requests on their way, shared by the two halves.
-type Pending = Arc<Mutex<HashMap<u32, Wanted>>>;
-
-struct Wanted {
-    blocks: Range<u64>,
-    encoded: BytesMut,
-    /// When the drive was last told how much of it has come, and how much has come since.
-    told: Instant,
-    untold: u64,
-}
-
 /// Whether the peer is given what it requests.
 pub(crate) struct Leave {
     /// Off while the user wants nothing uploaded.
@@ -131,19 +123,21 @@ pub(crate) async fn run(
     orders: mpsc::Receiver<Order>,
     reports: mpsc::Sender<(Peer, Report)>,
     leave: Leave,
+    version: u16,
 ) {
-    let pending = Pending::default();
+    let answers = Arc::<Mutex<Answers>>::default();
     let (to_sender, from_peer) = mpsc::channel(FROM_PEER);
     let PieceStream { send, receive, .. } = stream;
     let receiving = Receiving {
         peer,
         receive,
         store: Arc::clone(&store),
-        pending: Arc::clone(&pending),
+        answers: Arc::clone(&answers),
         to_sender,
         reports: reports.clone(),
     };
-    let sending = Sending { peer, send, store, pending, orders, from_peer, reports: reports.clone(), leave };
+    let sending =
+        Sending { peer, send, store, answers, orders, from_peer, reports: reports.clone(), leave, version };
     let ending = tokio::select! {
         ending = receiving.run() => ending,
         ending = sending.run() => ending,
@@ -152,15 +146,15 @@ pub(crate) async fn run(
     reports.send((peer, Report::Ended(ending))).await.ok();
 }
 
-fn lock(pending: &Pending) -> std::sync::MutexGuard<'_, HashMap<u32, Wanted>> {
-    pending.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(answers: &Mutex<Answers>) -> std::sync::MutexGuard<'_, Answers> {
+    answers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Receiving {
     peer: Peer,
     receive: FrameReceiver,
     store: Arc<dyn Store>,
-    pending: Pending,
+    answers: Arc<Mutex<Answers>>,
     to_sender: mpsc::Sender<Frame>,
     reports: mpsc::Sender<(Peer, Report)>,
 }
@@ -199,8 +193,7 @@ impl Receiving {
             }
             Frame::Refuse(refuse) => match refuse.id {
                 Some(id) => {
-                    let known = lock(&self.pending).remove(&id).is_some();
-                    if known {
+                    if lock(&self.answers).refused(id) {
                         self.report(Report::Refused { request: RequestId(id), refuse }).await?;
                     }
                     Ok(())
@@ -220,45 +213,36 @@ impl Receiving {
     }
 
     async fn data(&mut self, data: Data) -> Result<(), Ending> {
-        if data.payload.is_empty() && !data.last {
-            return Err(Ending::Violation("it sent fragments of nothing"));
-        }
-        let request = RequestId(data.id);
-        let (progress, finished) = {
-            let mut pending = lock(&self.pending);
-            // Data for a request that was cancelled a moment ago is late, not wrong.
-            let Some(wanted) = pending.get_mut(&data.id) else { return Ok(()) };
-            let limit = encoded_len(self.store.geometry(), wanted.blocks.clone());
-            if (wanted.encoded.len() + data.payload.len()) as u64 > limit {
-                return Err(Ending::Violation("it sent more than was asked for"));
-            }
-            if wanted.encoded.is_empty() {
-                // It is what was asked for, so it has its place among what may be under way.
-                wanted.encoded.reserve(usize::try_from(limit).unwrap_or_default());
-            }
-            wanted.encoded.extend_from_slice(&data.payload);
-            wanted.untold += data.payload.len() as u64;
-            let now = Instant::now();
-            let tell = data.last || now >= wanted.told + TOLD;
-            let progress = tell.then(|| {
-                wanted.told = now;
-                std::mem::take(&mut wanted.untold)
-            });
-            (progress, data.last.then(|| pending.remove(&data.id)).flatten())
-        };
+        let geometry = self.store.geometry();
+        let brought = lock(&self.answers).take(&data, geometry, Instant::now());
+        let Brought { progress, answers } = brought.map_err(Ending::Violation)?;
         if let Some(bytes) = progress {
-            self.report(Report::Progress { request, bytes }).await?;
+            self.report(Report::Progress { request: RequestId(data.id), bytes }).await?;
         }
-        let Some(wanted) = finished else { return Ok(()) };
-        let Wanted { blocks, encoded, .. } = wanted;
+        for answer in answers {
+            self.judge(answer).await?;
+        }
+        Ok(())
+    }
+
+    async fn judge(&mut self, answer: Answer) -> Result<(), Ending> {
+        let Answer { request, blocks, encoded, whole } = answer;
+        let request = RequestId(request);
         if !self.store.size_proved() && !blocks.contains(&self.store.geometry().last()) {
+            if !whole {
+                return Ok(());
+            }
             return self.report(Report::Unproved { request, blocks, encoded }).await;
         }
         let (store, reports, peer) = (Arc::clone(&self.store), self.reports.clone(), self.peer);
         // The verdict is told from where it is found: what is stored must be known, even if this session
         // ends meanwhile.
         let verdict = tokio::task::spawn_blocking(move || {
-            let result = store.accept(blocks, &encoded);
+            let result = match store.accept(blocks, &encoded) {
+                // It was cancelled, so it may end anywhere.
+                Err(AcceptError { verified, fault: Fault::Short }) if !whole => Ok(verified),
+                result => result,
+            };
             reports.blocking_send((peer, Report::Answered { request, result })).is_ok()
         });
         if verdict.await.unwrap_or(false) { Ok(()) } else { Err(Ending::Closed) }
@@ -273,11 +257,13 @@ struct Sending {
     peer: Peer,
     send: FrameSender,
     store: Arc<dyn Store>,
-    pending: Pending,
+    answers: Arc<Mutex<Answers>>,
     orders: mpsc::Receiver<Order>,
     from_peer: mpsc::Receiver<Frame>,
     reports: mpsc::Sender<(Peer, Report)>,
     leave: Leave,
+    /// Which version of the protocol the peer speaks.
+    version: u16,
 }
 
 impl Sending {
@@ -298,7 +284,7 @@ impl Sending {
             let frame = tokio::select! {
                 biased;
                 order = self.orders.recv() => match order {
-                    Some(order) => obey(order, &self.pending),
+                    Some(order) => self.obey(order).await,
                     None => return Ending::Closed,
                 },
                 frame = self.from_peer.recv() => match frame {
@@ -375,6 +361,33 @@ impl Sending {
     }
 }
 
+impl Sending {
+    async fn obey(&mut self, order: Order) -> Option<Frame> {
+        match order {
+            Order::Request(mut request, blocks) => {
+                let known = self.known(&blocks).await;
+                request.known = u8::try_from(known.len() / PAIR_BYTES as usize).unwrap_or_default();
+                lock(&self.answers).ask(request.id, blocks, &known, Instant::now());
+                Some(Frame::Request(request))
+            }
+            Order::Cancel(RequestId(id), keep) => {
+                lock(&self.answers).cancel(id, keep).then_some(Frame::Cancel(id))
+            }
+            Order::Say(frame) => Some(frame),
+        }
+    }
+
+    /// What of the answer's encoding the peer needn't send.
+    async fn known(&mut self, blocks: &Range<u64>) -> Vec<u8> {
+        let many = blocks.end - blocks.start > FEW;
+        if many || self.version < VERSION_KNOWN || !self.store.size_proved() {
+            return Vec::new();
+        }
+        let (store, blocks) = (Arc::clone(&self.store), blocks.clone());
+        tokio::task::spawn_blocking(move || store.known(&blocks)).await.unwrap_or_default()
+    }
+}
+
 /// Waits for the resource's own limit; for ever if there is nothing to send.
 async fn pass(limit: &Limit, place: Option<(Class, Ticket)>, payload: usize) {
     match place {
@@ -393,20 +406,6 @@ async fn allow(
     match place {
         Some((class, ticket)) => send.allow(payload, class, ticket).await,
         None => std::future::pending().await,
-    }
-}
-
-fn obey(order: Order, pending: &Pending) -> Option<Frame> {
-    match order {
-        Order::Request(request, blocks) => {
-            lock(pending).insert(
-                request.id,
-                Wanted { blocks, encoded: BytesMut::new(), told: Instant::now(), untold: 0 },
-            );
-            Some(Frame::Request(request))
-        }
-        Order::Cancel(RequestId(id)) => lock(pending).remove(&id).map(|_| Frame::Cancel(id)),
-        Order::Say(frame) => Some(frame),
     }
 }
 

@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use nearcast_content::{Store, StoreError};
+use bytes::{Buf, Bytes};
+use nearcast_content::{PAIR_BYTES, Store, StoreError, common_parents};
 use nearcast_network::Ticket;
 use nearcast_protocol::{
     Blocks,
@@ -117,6 +117,10 @@ async fn encode(store: &Arc<dyn Store>, request: PieceRequest) -> Result<Bytes, 
     let block = request.first;
     let count = store.geometry().count();
     let blocks = request.blocks().ok_or(StoreError::NoSuchRun { run: block..block, count })?;
+    let known = usize::from(request.known);
+    if known > common_parents(store.geometry(), &blocks) {
+        return Err(StoreError::NoSuchRun { run: blocks, count });
+    }
     let store = Arc::clone(store);
     let encoded = tokio::task::spawn_blocking(move || {
         store.encode(blocks).inspect_err(|error| {
@@ -125,7 +129,9 @@ async fn encode(store: &Arc<dyn Store>, request: PieceRequest) -> Result<Bytes, 
             }
         })
     });
-    Ok(encoded.await.map_err(|_| StoreError::NotHeld { block })??.into())
+    let mut encoded = Bytes::from(encoded.await.map_err(|_| StoreError::NotHeld { block })??);
+    encoded.advance(known * PAIR_BYTES as usize);
+    Ok(encoded)
 }
 
 /// What answers a request while the user wants nothing uploaded.
@@ -154,7 +160,7 @@ mod tests {
     use super::*;
 
     fn request(id: u32, class: Class) -> PieceRequest {
-        PieceRequest { id, first: 0, count: 1, class, deadline_ms: 0 }
+        PieceRequest { id, first: 0, count: 1, class, deadline_ms: 0, known: 0 }
     }
 
     fn empty_store() -> Arc<dyn Store> {
@@ -223,6 +229,25 @@ mod tests {
         }
         sent.dedup();
         assert_eq!(sent, [(1, false), (2, false), (2, true), (1, false), (1, true), (3, false), (3, true)]);
+    }
+
+    #[tokio::test]
+    async fn what_the_asker_has_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, limit) = (full_store(folder.path(), 16), limit());
+        let asked = |known| PieceRequest { first: 5, known, ..request(1, Class::Urgent) };
+        let mut uploads = Uploads::default();
+        for known in [0, 1, 4] {
+            assert_eq!(uploads.push(Instant::now(), asked(known)), Ok(()));
+            let mut sent = Vec::new();
+            while let Some(Next::Fragment(part)) = uploads.next(&store, limit.ticket(), MAX_FRAGMENT).await {
+                sent.extend_from_slice(&part.data.payload);
+            }
+            assert!(sent == store.encode(5..6).unwrap()[usize::from(known) * PAIR_BYTES as usize..]);
+        }
+        assert_eq!(uploads.push(Instant::now(), asked(5)), Ok(()));
+        let next = uploads.next(&store, limit.ticket(), MAX_FRAGMENT).await;
+        assert!(matches!(next, Some(Next::Refusal(refused)) if refused == refusal(1, Reason::Invalid)));
     }
 
     #[tokio::test]

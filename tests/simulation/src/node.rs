@@ -79,6 +79,8 @@ pub(crate) struct Fetching {
     pub scheduler: Box<dyn Scheduler>,
     pub began: Duration,
     pub open: BTreeMap<RequestId, Open>,
+    /// Cancelled, but it may come all the same.
+    pub late: BTreeMap<RequestId, Open>,
     pub proved: bool,
     /// Answers that wait for the size to be proved.
     pub unproved: Vec<RequestId>,

@@ -1,9 +1,15 @@
 //! What one peer has asked a node for, the most urgent first: `transfer`'s upload side without bytes.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use nearcast_protocol::pieces::{Class, MAX_FRAGMENT};
 use nearcast_schedule::RequestId;
+
+/// What lies in Yamux's queue and the kernel's, where no cancel reaches it: eleven frames and some more.
+const COMMITTED: u64 = 208 * 1024;
 
 /// What one peer waits for.
 #[derive(Debug, Default)]
@@ -12,6 +18,8 @@ pub(crate) struct Uploads {
     queue: BTreeMap<(Class, Duration, u64), Answer>,
     arrived: u64,
     current: Option<Answer>,
+    /// On its way, whatever happens.
+    committed: VecDeque<Part>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +38,7 @@ pub(crate) struct Part {
 
 impl Uploads {
     pub fn is_empty(&self) -> bool {
-        self.current.is_none() && self.queue.is_empty()
+        self.committed.is_empty() && self.current.is_none() && self.queue.is_empty()
     }
 
     pub fn push(&mut self, request: RequestId, class: Class, due: Duration, bytes: u64) {
@@ -38,14 +46,23 @@ impl Uploads {
         self.queue.insert((class, due, self.arrived), Answer { request, rest: bytes });
     }
 
-    /// Forgets a request, even in the middle of its answer.
+    /// Forgets a request, even in the middle of its answer; but what is on its way comes all the same.
     pub fn cancel(&mut self, request: RequestId) {
         self.queue.retain(|_, answer| answer.request != request);
         self.current.take_if(|answer| answer.request == request);
     }
 
-    /// The next part to send. An answer that has begun is finished first.
+    /// The next part to send.
     pub fn next(&mut self) -> Option<Part> {
+        while self.committed.iter().map(|part| u64::from(part.bytes)).sum::<u64>() < COMMITTED {
+            let Some(part) = self.draw() else { break };
+            self.committed.push_back(part);
+        }
+        self.committed.pop_front()
+    }
+
+    /// The next part that a cancel would still reach. An answer that has begun is finished first.
+    fn draw(&mut self) -> Option<Part> {
         let mut answer = match self.current.take() {
             Some(answer) => answer,
             None => self.queue.pop_first()?.1,
@@ -68,15 +85,28 @@ mod tests {
     fn by_class_then_deadline_and_never_in_the_middle_of_an_answer() {
         let mut uploads = Uploads::default();
         let fragment = MAX_FRAGMENT as u64;
-        uploads.push(RequestId(1), Class::Background, Duration::ZERO, 2 * fragment);
+        uploads.push(RequestId(1), Class::Background, Duration::ZERO, 2 * COMMITTED);
         let first = uploads.next();
         assert_eq!(first, Some(Part { request: RequestId(1), bytes: MAX_FRAGMENT as u32, last: false }));
         uploads.push(RequestId(2), Class::Urgent, Duration::from_secs(2), 10);
         uploads.push(RequestId(3), Class::Urgent, Duration::from_secs(1), 10);
         uploads.push(RequestId(4), Class::Urgent, Duration::ZERO, 10);
         uploads.cancel(RequestId(4));
-        let order: Vec<_> = std::iter::from_fn(|| uploads.next()).map(|part| part.request.0).collect();
-        assert_eq!(order, [1, 3, 2]);
+        let rest: Vec<_> = std::iter::from_fn(|| uploads.next()).map(|part| part.request.0).collect();
+        let first = usize::try_from(2 * COMMITTED / fragment).unwrap() - 1;
+        assert_eq!(rest.len(), first + 2);
+        assert!(rest[..first].iter().all(|request| *request == 1));
+        assert_eq!(rest[first..], [3, 2]);
         assert!(uploads.is_empty());
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_reached_by_no_cancel() {
+        let mut uploads = Uploads::default();
+        uploads.push(RequestId(1), Class::Urgent, Duration::ZERO, 2 * COMMITTED);
+        let first = uploads.next().map_or(0, |part| u64::from(part.bytes));
+        uploads.cancel(RequestId(1));
+        let rest: u64 = std::iter::from_fn(|| uploads.next()).map(|part| u64::from(part.bytes)).sum();
+        assert!((COMMITTED..COMMITTED + MAX_FRAGMENT as u64).contains(&(first + rest)), "{first} {rest}");
     }
 }

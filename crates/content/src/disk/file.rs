@@ -55,6 +55,10 @@ pub(crate) fn write_all_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> io
 #[cfg(target_os = "linux")]
 pub(crate) fn punch(file: &File, bytes: std::ops::Range<u64>) -> io::Result<()> {
     use rustix::fs::{FallocateFlags, fallocate};
+    // Of an empty file's only block.
+    if bytes.is_empty() {
+        return Ok(());
+    }
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     match fallocate(file, flags, bytes.start, bytes.end - bytes.start) {
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),

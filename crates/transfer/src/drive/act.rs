@@ -18,6 +18,8 @@ impl Drive {
             self.wake = None;
         }
         let (mut lost, mut forgotten) = (Vec::new(), Vec::new());
+        // Where there is no room for all of it, there is none for what comes unasked.
+        let keep = self.room.0.is_none_or(|room| room >= self.parts.shared.link.size);
         while let Some(action) = schedule.poll(now) {
             match action {
                 Action::Request { peer, request, blocks, class, deadline } => {
@@ -28,6 +30,7 @@ impl Drive {
                         count: blocks.end - blocks.start,
                         class,
                         deadline_ms: u32::try_from(left).unwrap_or(u32::MAX),
+                        known: 0,
                     };
                     let session = self.peers.get(&peer).map(|connected| &connected.session);
                     let session = session.or_else(|| self.sources.session(peer));
@@ -38,7 +41,7 @@ impl Drive {
                 Action::Cancel { peer, request } => {
                     let session = self.peers.get(&peer).map(|connected| &connected.session);
                     let session = session.or_else(|| self.sources.session(peer));
-                    if session.is_some_and(|session| !session.order(Order::Cancel(request))) {
+                    if session.is_some_and(|session| !session.order(Order::Cancel(request, keep))) {
                         lost.push(peer);
                     }
                 }

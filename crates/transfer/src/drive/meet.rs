@@ -180,10 +180,10 @@ impl Drive {
         // Whoever was dialled may give without a good token of its own, but isn't given anything.
         let denied = self.parts.shared.access.check(hello.token.as_ref(), &stream.peer).err();
         let denied = denied.map(|error| error.reason());
-        let limit = Arc::clone(&self.parts.shared.limit);
+        let (limit, version) = (Arc::clone(&self.parts.shared.limit), hello.version);
         let task = self.jobs.spawn(async move {
             let leave = session::Leave { sharing, denied, limit };
-            session::run(peer, stream, store, orders, reports, leave).await;
+            session::run(peer, stream, store, orders, reports, leave, version).await;
             Done::Session
         });
         for frame in first {

@@ -73,7 +73,7 @@ impl Source {
                         let job = jobs.spawn(async move { (request, source.fetch(request, blocks).await) });
                         running.insert(request, job);
                     }
-                    Some(Order::Cancel(request)) => {
+                    Some(Order::Cancel(request, _)) => {
                         if let Some(job) = running.remove(&request) {
                             job.abort();
                         }

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, rc::Rc, time::Duration};
 
-use nearcast_protocol::{Blocks, Group, Role};
+use nearcast_protocol::{BLOCK_BYTES, Blocks, Group, Role};
 use nearcast_scenario::Kind;
 use nearcast_schedule::{Action, Event, Failure, Peer, RequestId};
 
@@ -13,6 +13,8 @@ use crate::node::Open;
 /// wait for the size to be proved.
 const ANNOUNCE: Duration = Duration::from_millis(100);
 const UNPROVED: u64 = 8 << 20;
+/// Of what was cancelled so much is remembered.
+const MOST_LATE: usize = 64;
 
 impl World<'_> {
     /// Tells a node's scheduler, if it has one.
@@ -69,6 +71,10 @@ impl World<'_> {
         let Some(fetching) = &mut canceller.fetching else { return };
         if let Some(open) = fetching.open.remove(&request) {
             canceller.tally.wasted += open.came;
+            fetching.late.insert(request, open);
+            if fetching.late.len() > MOST_LATE {
+                fetching.late.pop_first();
+            }
         }
         if let Some(link) = canceller.links.get(&peer) {
             let connection = link.connection;
@@ -83,15 +89,54 @@ impl World<'_> {
         let bytes = u64::from(bytes);
         node.tally.came += bytes;
         let linked = node.links.get(&from).is_some_and(|link| link.connection == connection);
-        let open = node.fetching.as_mut().and_then(|fetching| fetching.open.get_mut(&request));
-        let Some(open) = open.filter(|open| linked && open.peer == from) else {
+        let Some(fetching) = node.fetching.as_mut().filter(|_| linked) else {
+            node.tally.wasted += bytes;
+            return;
+        };
+        let wanted = fetching.open.get_mut(&request).filter(|open| open.peer == from);
+        let late = wanted.is_none();
+        let Some(open) = wanted.or_else(|| fetching.late.get_mut(&request)) else {
             node.tally.wasted += bytes;
             return;
         };
         open.came += bytes;
+        if late {
+            node.tally.wasted += bytes;
+        }
         self.tell(to, Event::Progress { peer: Peer(from), request, bytes });
-        if last {
-            self.answered(to, from, request);
+        match (late, last) {
+            (false, true) => self.answered(to, from, request),
+            (false, false) => {}
+            (true, true) => self.keep_late(to, request),
+            (true, false) => return,
+        }
+        if !late {
+            self.settle(to, from);
+        }
+    }
+
+    /// A peer has gone on to another answer: what has come of those that were cancelled is all that will.
+    fn settle(&mut self, node: u32, from: u32) {
+        let Some(fetching) = &self.nodes[node as usize].fetching else { return };
+        let late = fetching.late.iter().filter(|(_, open)| open.peer == from && open.came > 0);
+        let late: Vec<_> = late.map(|(request, _)| *request).collect();
+        late.into_iter().for_each(|request| self.keep_late(node, request));
+    }
+
+    /// Keeps what has come of a cancelled answer, to the last whole block.
+    fn keep_late(&mut self, node: u32, request: RequestId) {
+        let Some(fetching) = &mut self.nodes[node as usize].fetching else { return };
+        let Some(mut open) = fetching.late.remove(&request) else { return };
+        let proved = fetching.proved;
+        let lies = self.nodes[open.peer as usize].kind == Kind::Liar;
+        let whole = self.film.bytes(open.blocks.clone());
+        if open.came < whole.end - whole.start {
+            open.blocks.end = open.blocks.start + open.came / BLOCK_BYTES;
+        }
+        if proved && !lies && !open.blocks.is_empty() {
+            let kept = self.keep(node, request, open);
+            self.nodes[node as usize].tally.wasted -= kept;
+            self.go_on_with(node, kept > 0);
         }
     }
 
@@ -131,17 +176,28 @@ impl World<'_> {
     }
 
     fn verify(&mut self, node: u32, request: RequestId) {
+        let Some(fetching) = &mut self.nodes[node as usize].fetching else { return };
+        let Some(open) = fetching.open.remove(&request) else { return };
+        let proves = !fetching.proved && open.blocks.contains(&self.film.last());
+        let came = open.came;
+        let kept = self.keep(node, request, open);
+        self.nodes[node as usize].tally.wasted += came.saturating_sub(kept);
+        if proves {
+            self.size_is_proved(node);
+        }
+        self.go_on_with(node, kept > 0);
+    }
+
+    /// Keeps what has verified, and tells how many bytes of it are new.
+    fn keep(&mut self, node: u32, request: RequestId, open: Open) -> u64 {
+        let Open { peer, blocks, .. } = open;
         let receiver = &mut self.nodes[node as usize];
         let home = receiver.network;
-        let Some(fetching) = &mut receiver.fetching else { return };
-        let Some(Open { peer, blocks, came }) = fetching.open.remove(&request) else { return };
-        let proves = !fetching.proved && blocks.contains(&self.film.last());
         let run = Blocks::from(blocks);
         let new = run.difference(&receiver.held);
         let bytes = self.film.bytes_in(&new);
         receiver.held = receiver.held.union(&new);
         receiver.news = receiver.news.union(&new);
-        receiver.tally.wasted += came.saturating_sub(bytes);
         let giver = &self.nodes[peer as usize];
         let (role, near) = (giver.role(), giver.network == home);
         let tally = &mut self.nodes[node as usize].tally;
@@ -151,10 +207,7 @@ impl World<'_> {
             (Role::Terminal, false) => &mut tally.other_groups,
         } += bytes;
         self.tell(node, Event::Verified { peer: Peer(peer), request, blocks: run });
-        if proves {
-            self.size_is_proved(node);
-        }
-        self.go_on_with(node, !new.is_empty());
+        bytes
     }
 
     fn size_is_proved(&mut self, node: u32) {

@@ -40,6 +40,7 @@ impl World<'_> {
             began: self.now,
             open: BTreeMap::new(),
             proved,
+            late: BTreeMap::new(),
             unproved: Vec::new(),
             polling: false,
         });
