@@ -104,7 +104,9 @@ impl<'a> Candidate<'a> {
         pace: u64,
     ) -> Self {
         let rate = neighbour.rate(now);
-        let hoped = if neighbour.rate.is_proved() { rate } else { rate.max(pace.saturating_mul(HOPE)) };
+        let hope =
+            if neighbour.rate.is_proved() { neighbour.rate.shown() } else { pace.saturating_mul(HOPE) };
+        let hoped = rate.max(hope);
         let depth = depth.max(neighbour.latency * 2);
         let spare = neighbour
             .bench
@@ -255,7 +257,7 @@ impl Schedule {
             }
             let (class, deadline) = (lane.class(block), lane.deadline(block));
             let outside = turns.mine(block, deadline, lane.rank);
-            let resume = match choose(&mut candidates, now, block, class, lane.rank, deadline, outside) {
+            let resume = match choose(&mut candidates, now, block, class, lane, outside) {
                 Choice::SkipTo(next) if !outside => {
                     unmet.left_to_others = true;
                     left += 1;
@@ -338,10 +340,10 @@ fn choose(
     now: Duration,
     block: u64,
     class: Class,
-    rank: Rank,
-    deadline: Duration,
+    lane: &Lane,
     outside: bool,
 ) -> Choice {
+    let (rank, deadline) = (lane.rank, lane.deadline(block));
     let leisure = class >= Class::Prefetch;
     // Of each tier the one who delivers first; if there is time, of those with room.
     let mut best: [Option<(bool, Duration, u64, usize)>; TIERS] = [None; TIERS];
@@ -389,11 +391,14 @@ fn choose(
         };
     }
     let in_time = deadline.saturating_sub(SAFETY).saturating_sub(now).max(GRACE);
+    // What the group holds may come when the player has played what it has.
+    let in_group = (deadline + lane.slack).saturating_sub(SAFETY).saturating_sub(now).max(GRACE);
     let soon = deadline.saturating_sub(now) <= LEAVE;
     for dearer in ascending {
         let nearer = &candidates[pick.3];
         // The group's own may yet be in time for what isn't due soon.
         let may_do = nearer.tier == 0 && nearer.benched.is_zero() && !soon;
+        let in_time = if nearer.tier == 0 { in_group } else { in_time };
         if pick.1 <= in_time || nearer.hoped_eta(BLOCK_BYTES) <= in_time || may_do {
             break;
         }

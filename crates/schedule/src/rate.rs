@@ -73,6 +73,11 @@ impl Rate {
         (((self.bytes + self.guess * GUESS_SECONDS) / seconds) as u64).max(FLOOR)
     }
 
+    /// What it has shown, whatever was guessed before; in bytes/s.
+    pub(crate) fn shown(&self) -> u64 {
+        (self.bytes / self.seconds.max(GUESS_SECONDS / 2.0)) as u64
+    }
+
     /// Whether the peer has delivered enough (two blocks) to be judged by it.
     pub(crate) fn is_proved(&self) -> bool {
         self.total >= 2 * nearcast_protocol::BLOCK_BYTES

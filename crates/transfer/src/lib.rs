@@ -24,6 +24,7 @@ mod dialling;
 mod drive;
 mod finding;
 mod follow;
+mod length;
 mod load;
 pub mod local;
 mod meeting;

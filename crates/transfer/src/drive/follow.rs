@@ -1,11 +1,23 @@
 //! What is wanted: a fetch begins, and the schedule follows those who read.
 
-use std::time::Instant;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use nearcast_schedule::{Event, Fetch, Film, Reader, Schedule};
 
-use super::{Drive, name_of};
-use crate::{trace::Trace, trackers::Trackers};
+use super::{Done, Drive, name_of};
+use crate::{
+    length::{Unknown, length},
+    trace::Trace,
+    trackers::Trackers,
+};
+
+/// So often a film's header is looked at, as more of it comes.
+pub(super) const LOOKS: u32 = 32;
+/// The longest that a look needs at once, in bytes.
+const LOOKED_AT: u64 = 8;
 
 impl Drive {
     pub(super) fn fetch(&mut self, fetch: Fetch, trackers: &Trackers) {
@@ -49,6 +61,45 @@ impl Drive {
         let found = self.parts.network.neighbours().borrow().clone();
         self.contacts.learn_neighbours(&found);
         self.follow_readers();
+        self.look_for_length();
+    }
+
+    /// Looks at the film's header, if what it waits for is held by now.
+    pub(super) fn look_for_length(&mut self) {
+        let store = &self.parts.shared.store;
+        let Some((at, looks)) = self.length else { return };
+        let run = store.geometry().covering(at..at + LOOKED_AT);
+        if self.schedule.is_none() || looks == 0 || !store.held().contains_run(run) {
+            return;
+        }
+        self.length = None;
+        let store = Arc::clone(store);
+        self.jobs.spawn_blocking(move || {
+            let read = |at, into: &mut [u8]| store.read_at(at, into).is_ok_and(|length| length == into.len());
+            Done::Lasts(length(store.geometry().size(), read), looks - 1)
+        });
+    }
+
+    pub(super) fn lasts(&mut self, lasts: Result<Duration, Unknown>, looks: u32) {
+        match lasts {
+            Ok(lasts) => {
+                let bits = self.parts.shared.link.size as f64 * 8.0 / lasts.as_secs_f64();
+                // A player that says it knows better.
+                let news = self.parts.shared.readers.bit_rate.send_if_modified(|known| {
+                    let unknown = known.is_none();
+                    *known = Some(known.unwrap_or(bits as u64));
+                    unknown
+                });
+                if news {
+                    self.follow_readers();
+                }
+            }
+            Err(Unknown::Awaits(at)) => {
+                self.length = Some((at, looks));
+                self.look_for_length();
+            }
+            Err(Unknown::Unsaid) => {}
+        }
     }
 
     fn open_trace(&mut self) {

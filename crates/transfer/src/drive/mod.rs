@@ -41,6 +41,7 @@ use crate::{
     bounds::Bounds,
     dialling::Contacts,
     finding::{Finding, Found, NotFound},
+    length::Unknown,
     load::LoadRules,
     meter::Meter,
     progress::Stopped,
@@ -102,6 +103,9 @@ pub(crate) struct Drive {
     searching: bool,
     readers: BTreeSet<u32>,
     bit_rate: Option<u64>,
+    /// From where on bytes have to be held before the film's header tells more of its length, and how often it may be
+    /// looked at yet; none while it is looked at, and once it is known or can't be.
+    length: Option<(u64, u32)>,
     announce: (Blocks, Option<Instant>),
     proved: bool,
     unproved: Vec<(Peer, RequestId, Range<u64>, BytesMut)>,
@@ -158,6 +162,8 @@ enum Done {
     Dialled(PeerId, Result<Box<Greeted>, DialFailure>),
     Accepted(Peer, RequestId, Result<Blocks, AcceptError>),
     Forgotten(Result<Blocks, StoreError>),
+    /// What the film's header says, and how often it may be looked at yet.
+    Lasts(Result<Duration, Unknown>, u32),
     /// What a tracker says of somebody's network, and who waits for it.
     Placed(Option<std::net::IpAddr>, Option<Newcomer>, Option<Box<PeerList>>),
     Session,
@@ -187,6 +193,7 @@ impl Drive {
             searching: false,
             readers: BTreeSet::new(),
             bit_rate: None,
+            length: Some((0, follow::LOOKS)),
             announce: (Blocks::new(), None),
             proved: false,
             unproved: Vec::new(),
@@ -408,6 +415,7 @@ impl Drive {
             }
             Done::Accepted(peer, request, result) => self.answered(peer, request, result),
             Done::Forgotten(result) => self.forgotten(result),
+            Done::Lasts(lasts, looks) => self.lasts(lasts, looks),
             Done::Placed(address, newcomer, list) => self.placed(address, newcomer, list),
             Done::Session | Done::Synced => {}
         }

@@ -73,6 +73,7 @@ impl Drive {
         if blocks.is_empty() {
             return;
         }
+        self.look_for_length();
         self.announce.0 = self.announce.0.union(blocks);
         self.announce.1.get_or_insert_with(|| Instant::now() + ANNOUNCE);
         self.parts.shared.arrivals.send_modify(|count| *count += 1);
