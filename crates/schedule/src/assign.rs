@@ -118,7 +118,7 @@ impl<'a> Candidate<'a> {
             queued: neighbour.outstanding(),
             requests: neighbour.requests.len(),
             pipeline: bytes_in(depth, rate).min(PIPELINE_BYTES),
-            lag: neighbour.latency + neighbour.doubt(now),
+            lag: neighbour.latency + neighbour.held_up(now) + neighbour.doubt(now),
             benched: neighbour.benched_for(now),
             spare,
             tie: neighbour.tie,

@@ -110,8 +110,9 @@ impl Schedule {
         let mut lanes = Vec::new();
         let last = self.geometry.last();
         if !self.proved {
+            // Nothing else can be judged before, so that it is due before whatever a reader waits for.
             let run = last..last + 1;
-            lanes.push(Lane::at_once(run, Rank::Waiting, Because::SizeUnproved, now + GRACE, Class::Urgent));
+            lanes.push(Lane::at_once(run, Rank::Waiting, Because::SizeUnproved, now, Class::Urgent));
         }
         if self.fetch != Fetch::Whole {
             self.opening(now, &mut lanes);

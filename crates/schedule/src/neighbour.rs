@@ -7,7 +7,7 @@ use nearcast_protocol::{Blocks, Group, Role, pieces::MAX_FRAGMENT};
 use crate::{
     film::RequestId,
     import::Imports,
-    rate::{Rate, time_for},
+    rate::{Rate, bytes_in, time_for},
 };
 
 /// The tier of what isn't a peer: dearer than all who are.
@@ -18,6 +18,8 @@ const LATENCY: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What verifying and storing an answer may take; a busy disk is no fault of the peer's.
 const VERDICT: Duration = Duration::from_millis(500);
+/// No more than this lies in the queues between a peer and here, where no cancel reaches it.
+const COMMITTED: u64 = 192 * 1024;
 const FIRST_BENCH: Duration = Duration::from_secs(1);
 const MOST_DOUBT: Duration = Duration::from_secs(10);
 const LONGEST_BENCH: Duration = Duration::from_secs(60);
@@ -91,6 +93,8 @@ pub(crate) struct Neighbour {
     suspect: Option<Duration>,
     /// Set while the next sign of life will tell the round trip.
     asked_when_idle: Option<Duration>,
+    /// How many bytes may come yet of what was cancelled, and when the last of it was.
+    taken_back: (u64, Duration),
 }
 
 impl Neighbour {
@@ -123,6 +127,7 @@ impl Neighbour {
             tie,
             suspect: None,
             asked_when_idle: None,
+            taken_back: (0, now),
         }
     }
 
@@ -154,12 +159,26 @@ impl Neighbour {
         self.rate.get(now, self.owes())
     }
 
+    /// How long what was cancelled holds up what is asked for now: the queues on the way are emptied by no cancel.
+    pub(crate) fn held_up(&self, now: Duration) -> Duration {
+        let (bytes, since) = self.taken_back;
+        let rate = self.rate(now);
+        time_for(bytes, rate).saturating_sub(now.saturating_sub(since).saturating_sub(self.latency))
+    }
+
+    /// A request is cancelled.
+    pub(crate) fn take_back(&mut self, now: Duration, request: &InFlight) {
+        let before = bytes_in(self.held_up(now), self.rate(now));
+        self.taken_back = ((before + request.remaining()).min(COMMITTED), now);
+    }
+
     pub(crate) fn ask(&mut self, now: Duration, request: RequestId, blocks: Range<u64>, bytes: u64) {
-        let expected = self.latency + time_for(self.outstanding() + bytes, self.rate(now));
+        let queue = self.latency + self.held_up(now);
+        let expected = queue + time_for(self.outstanding() + bytes, self.rate(now));
         self.rate.pass(now, self.owes(), 0);
         if !self.is_busy() {
             self.hear(now);
-            self.asked_when_idle = Some(now);
+            self.asked_when_idle = Some(now + self.held_up(now));
         }
         self.requests
             .insert(request, InFlight { blocks, bytes, received: 0, asked: now, expected, touched: now });
@@ -186,6 +205,10 @@ impl Neighbour {
         self.hear(now);
         self.suspect = None;
         if let Some(in_flight) = self.requests.get_mut(&request) {
+            // Answers come in their order: it has gone on.
+            if in_flight.asked > self.taken_back.1 {
+                self.taken_back.0 = 0;
+            }
             in_flight.received = in_flight.received.saturating_add(bytes);
             in_flight.touched = now;
         }

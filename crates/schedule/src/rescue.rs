@@ -113,7 +113,7 @@ impl Schedule {
                 let on_its_way = crate::rate::bytes_in(neighbour.latency, rate).max(MAX_FRAGMENT as u64);
                 let coming = if begun || !sends_another { on_its_way } else { 0 };
                 let cost = request.received + coming.min(request.remaining());
-                let lag = if begun { Duration::ZERO } else { neighbour.latency };
+                let lag = if begun { Duration::ZERO } else { neighbour.latency + neighbour.held_up(now) };
                 let eta = lag + silence + crate::rate::time_for(ahead, rate);
                 let Some(deadline) = urgency(lanes, &request.blocks) else { continue };
                 if eta <= deadline.saturating_sub(now).max(GRACE / 2) {

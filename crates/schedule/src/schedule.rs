@@ -348,7 +348,10 @@ impl Schedule {
     }
 
     pub(crate) fn cancel(&mut self, now: Duration, peer: Peer, request: RequestId, because: Because) {
-        if self.close(now, peer, request).is_some() {
+        if let Some(closed) = self.close(now, peer, request) {
+            if let Some(neighbour) = self.peers.get_mut(&peer) {
+                neighbour.take_back(now, &closed);
+            }
             self.act(now, Action::Cancel { peer, request }, because);
         }
     }
