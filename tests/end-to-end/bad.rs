@@ -214,7 +214,9 @@ fn bad_peer(ip: &str, tracker: &str, link: &Link, badness: Badness) -> Result<Ba
                             continue;
                         }
                         let wanted = request.first..request.first + request.count;
-                        let mut left = nearcast_content::encoded_len(link.geometry(), wanted) as usize;
+                        let known = usize::from(request.known) * nearcast_content::PAIR_BYTES as usize;
+                        let mut left =
+                            nearcast_content::encoded_len(link.geometry(), wanted) as usize - known;
                         while left > 0 {
                             let part = left.min(MAX_FRAGMENT);
                             left -= part;

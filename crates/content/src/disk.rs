@@ -303,16 +303,30 @@ impl Store for DiskStore {
             return Err(StoreError::NoSuchRun { run: blocks, count: self.geometry.count() });
         }
         self.check_usable()?;
-        if let Some(block) = first_missing(&self.content().held, &blocks) {
-            return Err(StoreError::NotHeld { block });
-        }
+        let forgets = {
+            let content = self.content();
+            if let Some(block) = first_missing(&content.held, &blocks) {
+                return Err(StoreError::NotHeld { block });
+            }
+            content.forgets
+        };
         let Some(file) = self.outboard.get() else {
             return Err(StoreError::NotHeld { block: blocks.start });
         };
         let pairs = outboard(self.id, self.geometry, file);
         let mut encoded = Vec::new();
-        encode_ranges_validated(&self.data, pairs, &chunks(self.geometry, &blocks), &mut encoded)
-            .map_err(|error| self.give_up_lost(blocks, self.data_error(error.into())))?;
+        encode_ranges_validated(&self.data, pairs, &chunks(self.geometry, &blocks), &mut encoded).map_err(
+            |error| {
+                let block = blocks.start;
+                match self.give_up_lost(blocks, self.data_error(error.into())) {
+                    // Nothing is lost: it was forgotten as it was read, and has come again since.
+                    StoreError::Io { .. } if self.content().forgets != forgets => {
+                        StoreError::NotHeld { block }
+                    }
+                    error => error,
+                }
+            },
+        )?;
         Ok(encoded)
     }
 
