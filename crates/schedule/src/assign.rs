@@ -391,14 +391,11 @@ fn choose(
         };
     }
     let in_time = deadline.saturating_sub(SAFETY).saturating_sub(now).max(GRACE);
-    // What the group holds may come when the player has played what it has.
-    let in_group = (deadline + lane.slack).saturating_sub(SAFETY).saturating_sub(now).max(GRACE);
     let soon = deadline.saturating_sub(now) <= LEAVE;
     for dearer in ascending {
         let nearer = &candidates[pick.3];
         // The group's own may yet be in time for what isn't due soon.
         let may_do = nearer.tier == 0 && nearer.benched.is_zero() && !soon;
-        let in_time = if nearer.tier == 0 { in_group } else { in_time };
         if pick.1 <= in_time || nearer.hoped_eta(BLOCK_BYTES) <= in_time || may_do {
             break;
         }

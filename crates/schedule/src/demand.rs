@@ -60,13 +60,11 @@ pub(crate) struct Lane {
     pace: Option<u64>,
     /// No better class than this.
     class: Class,
-    /// The player has so much ahead that being so much later stalls no picture.
-    pub(crate) slack: Duration,
 }
 
 impl Lane {
     fn at_once(blocks: Range<u64>, rank: Rank, because: Because, due: Duration, class: Class) -> Self {
-        Self { blocks, rank, because, due, base: 0, pace: None, class, slack: Duration::ZERO }
+        Self { blocks, rank, because, due, base: 0, pace: None, class }
     }
 
     /// How much media lies between the cursor and the block, in bytes; none if all is due at once.
@@ -118,18 +116,17 @@ impl Schedule {
             self.opening(now, &mut lanes);
         }
         for place in self.readers.values() {
-            let slack = place.ahead(now, self.pace(place));
             let waits = self.waits_for(place).inspect(|(run, since)| {
-                let (due, run) = (*since + GRACE, run.clone());
-                let lane = Lane::at_once(run, Rank::Waiting, Because::ReaderWaits, due, Class::Urgent);
-                lanes.push(Lane { slack, ..lane });
+                let due = *since + GRACE;
+                let run = run.clone();
+                lanes.push(Lane::at_once(run, Rank::Waiting, Because::ReaderWaits, due, Class::Urgent));
             });
             // The clock stands while the reader waits.
             let due = if waits.is_some() { now + GRACE } else { now };
             // What a parked cursor may come back to has no place in a tight room.
             let tight = self.tight_room().is_some();
             let cursors = place.cursors.iter().filter(|cursor| !tight || cursor.parked.is_none());
-            lanes.extend(cursors.map(|cursor| Lane { slack, ..self.ahead_of(cursor, place, due) }));
+            lanes.extend(cursors.map(|cursor| self.ahead_of(cursor, place, due)));
         }
         if self.proved && self.fetch != Fetch::AroundPlayhead && self.tight_room().is_none() {
             self.rest(now, &mut lanes);
@@ -159,7 +156,6 @@ impl Schedule {
                 base: 0,
                 pace: Some(pace),
                 class: Class::Urgent,
-                slack: Duration::ZERO,
             });
         }
         if self.tail_wanted {
@@ -194,7 +190,6 @@ impl Schedule {
             base: cursor.next,
             pace: Some(pace),
             class,
-            slack: Duration::ZERO,
         }
     }
 

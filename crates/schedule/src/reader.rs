@@ -10,8 +10,6 @@ use std::{collections::VecDeque, ops::Range, time::Duration};
 
 use nearcast_protocol::Geometry;
 
-use crate::rate::time_for;
-
 /// How many reads back the lower end of a cursor is remembered.
 const REMEMBERED_READS: usize = 16;
 /// How far below its lowest remembered read a cursor is still continued, in bytes.
@@ -25,13 +23,6 @@ const FORGOTTEN: Duration = Duration::from_secs(10);
 /// Back at a parked cursor within this time, the others are kept: the reader alternates.
 const ALTERNATING: Duration = Duration::from_secs(1);
 const MOST_CURSORS: usize = 4;
-/// A player that has read so much more than it can have played has that much ahead, if this much was its index and what
-/// it read twice.
-const OPENING: Duration = Duration::from_secs(1);
-/// Media may take so many times its mean rate for a while.
-const PEAK: f64 = 1.5;
-/// No player is believed to have more ahead.
-const MOST_AHEAD: Duration = Duration::from_secs(2);
 /// Of one read, however long it says it is, no more than this counts.
 const LONGEST_READ: u64 = 1024 * 1024;
 
@@ -83,25 +74,11 @@ pub(crate) struct Place {
     pub(crate) speed: u64,
     pub(crate) cursors: Vec<Cursor>,
     pub(crate) blocked: Option<Blocked>,
-    /// How far it has come since the last jump, in bytes, and since when.
-    since_jump: (u64, Duration),
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self { speed: 1000, cursors: Vec::new(), blocked: None, since_jump: (0, Duration::ZERO) }
-    }
-
-    /// How long the player can go on with what it has read, at the very least, at so many bytes/s.
-    pub(crate) fn ahead(&self, now: Duration, bytes_per_second: u64) -> Duration {
-        let (lasts, since) = self.lasts(bytes_per_second);
-        lasts.saturating_sub(now.saturating_sub(since) + OPENING).min(MOST_AHEAD)
-    }
-
-    /// How long what it has read in one go takes to play at the least, and since when it has read it.
-    fn lasts(&self, bytes_per_second: u64) -> (Duration, Duration) {
-        let (bytes, since) = self.since_jump;
-        (time_for(bytes, (bytes_per_second as f64 * PEAK) as u64), since)
+        Self { speed: 1000, cursors: Vec::new(), blocked: None }
     }
 
     /// Takes a read in. Tells whether anything that matters for fetching has changed.
@@ -128,7 +105,6 @@ impl Place {
                 changed = true;
                 if !is_tail(film, start) {
                     self.park_all(now);
-                    self.since_jump = (0, now);
                 }
                 if self.cursors.len() >= MOST_CURSORS {
                     let oldest = (0..self.cursors.len()).min_by_key(|at| self.cursors[*at].touched);
@@ -142,18 +118,9 @@ impl Place {
             changed = true;
             if now.saturating_sub(parked) > ALTERNATING {
                 self.park_all(now);
-                self.since_jump = (0, now);
             }
             self.cursors[at].parked = None;
         }
-        // It has waited until nothing was left: from here on it begins anew.
-        let (lasts, since) = self.lasts(bytes_per_second);
-        if self.blocked.is_some() && since + lasts < now {
-            self.since_jump = (0, now);
-        }
-        // Not every read is told of: what lies between two was read, or is passed over by the picture too.
-        let before = if found.is_some() { self.cursors[at].next } else { start };
-        self.since_jump.0 += next.saturating_sub(before);
         self.cursors[at].read(now, next);
         self.forget(now);
         let since = match &self.blocked {
@@ -215,30 +182,6 @@ mod tests {
         }
         assert_eq!(place.cursors.len(), 1);
         assert!(place.cursors[0].lowest() <= 40 * 4000);
-    }
-
-    #[test]
-    fn who_has_read_more_than_can_be_played_has_it_ahead() {
-        let mut place = Place::new();
-        let pace = 1_000_000;
-        let ahead = |place: &Place, ms| place.ahead(Duration::from_millis(ms), pace);
-        (0..40).for_each(|read| {
-            place.read(secs(0), FILM, pace, read * 65_536..(read + 1) * 65_536, false);
-        });
-        assert!((600..900).contains(&ahead(&place, 0).as_millis()), "2.6 MB last 1.7 s, less a second");
-        // What is read again is nothing new.
-        place.read(secs(0), FILM, pace, 39 * 65_536..40 * 65_536, false);
-        assert!((600..900).contains(&ahead(&place, 0).as_millis()));
-        assert!((100..400).contains(&ahead(&place, 500).as_millis()), "it plays on");
-        place.read(secs(2), FILM, pace, 40 * 65_536..41 * 65_536, true);
-        place.read(secs(3), FILM, pace, 40 * 65_536..41 * 65_536, false);
-        assert_eq!(ahead(&place, 3000), Duration::ZERO);
-        (41..200).for_each(|read| {
-            place.read(secs(3), FILM, pace, read * 65_536..(read + 1) * 65_536, false);
-        });
-        assert_eq!(ahead(&place, 3000), MOST_AHEAD);
-        place.read(secs(3), FILM, pace, 300 * MEBI..300 * MEBI + 65_536, true);
-        assert_eq!(ahead(&place, 3000), Duration::ZERO, "elsewhere it has nothing");
     }
 
     #[test]

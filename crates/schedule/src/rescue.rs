@@ -163,14 +163,14 @@ impl Schedule {
     }
 }
 
-/// When the picture will stand for the most urgent block of a run, if any is urgent.
+/// The deadline of the most urgent block of a run, if any is urgent.
 fn urgency(lanes: &[Lane], run: &Range<u64>) -> Option<Duration> {
     lanes
         .iter()
         .filter_map(|lane| {
             let start = run.start.max(lane.blocks.start);
             (start < run.end.min(lane.blocks.end) && lane.class(start) == Class::Urgent)
-                .then(|| lane.deadline(start) + lane.slack)
+                .then(|| lane.deadline(start))
         })
         .min()
 }

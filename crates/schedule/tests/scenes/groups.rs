@@ -1,7 +1,7 @@
 //! Who is asked: the own group first, publishers last.
 
-use nearcast_protocol::{BLOCK_BYTES, Group, Role};
-use nearcast_schedule::{Event, Fetch, Reader};
+use nearcast_protocol::{Group, Role};
+use nearcast_schedule::{Event, Fetch};
 
 use crate::world::{Node, OTHER, World, mbit, secs};
 
@@ -83,31 +83,4 @@ fn unknown_groups_are_no_group_but_a_local_peer_is_a_neighbour() {
     let given = |peer| statistics.peers.iter().find(|other| other.peer == peer).unwrap().given;
     assert_eq!(given(local), world.geometry.size() - given(stranger));
     assert!(given(stranger) <= 16 * 1024, "at most the proof of the size");
-}
-
-/// Players fill their buffers as fast as they are given: then they wait for every block, and no picture stands.
-#[test]
-fn a_player_that_reads_ahead_does_not_drive_the_film_over_the_border() {
-    let mut world = World::new(6, 40 * mbit(6), mbit(6), Fetch::AroundPlayhead);
-    let near = world.join(Node::at(mbit(20)));
-    world.join(Node::at(mbit(100)).of(OTHER));
-    let reader = Reader(1);
-    world.tell(Event::ReaderOpened { reader });
-    let (mut at, mut warm) = (0, 0);
-    while world.now < secs(12.0) {
-        let held = world.schedule.held().run_at(at / BLOCK_BYTES).map_or(at, |run| run.end * BLOCK_BYTES);
-        world.tell(Event::Reading { reader, bytes: at..held.max(at + 1), waiting: held <= at });
-        at = held.max(at);
-        // It stops for a moment now and then, as real ones do.
-        let stops = world.now.subsec_millis() % 500 < 180;
-        world.change(near, |node| node.frozen = stops);
-        let next = world.now + secs(0.02);
-        world.run(next);
-        if world.now < secs(5.0) {
-            warm = world.schedule.statistics(world.now).other_groups;
-        }
-    }
-    assert!(at > 12 * mbit(6), "it has read ahead: {at}");
-    let came = world.schedule.statistics(world.now).other_groups - warm;
-    assert!(came <= mbit(6), "{came} of {at} from outside");
 }
