@@ -359,9 +359,7 @@ impl Sending {
             }
         }
     }
-}
 
-impl Sending {
     async fn obey(&mut self, order: Order) -> Option<Frame> {
         match order {
             Order::Request(mut request, blocks) => {

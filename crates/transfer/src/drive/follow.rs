@@ -68,7 +68,7 @@ impl Drive {
     pub(super) fn look_for_length(&mut self) {
         let store = &self.parts.shared.store;
         let Some((at, looks)) = self.length else { return };
-        let run = store.geometry().covering(at..at + LOOKED_AT);
+        let run = store.geometry().covering(at..at.saturating_add(LOOKED_AT));
         if self.schedule.is_none() || looks == 0 || !store.held().contains_run(run) {
             return;
         }
